@@ -1,0 +1,1 @@
+"""How services reach their databases."""

@@ -1,0 +1,1 @@
+"""Runs leased jobs on emulators in worker processes."""

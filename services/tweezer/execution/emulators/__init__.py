@@ -1,0 +1,1 @@
+"""What a job becomes: one function per device type, run in a worker process."""

@@ -1,0 +1,1 @@
+"""How a process of ours is configured, logs, runs and ends."""

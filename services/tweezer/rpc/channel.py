@@ -1,0 +1,73 @@
+"""Opens gRPC channels between our own processes."""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+import grpc
+
+from tweezer.rpc.service_key import SCHEME, read_service_key
+from tweezer.rpc.settings import RpcSettings
+
+#: Deadline of an internal call that names none, in seconds.
+DEFAULT_DEADLINE: Final = 30.0
+
+_RETRIES: Final = json.dumps(
+    {
+        "methodConfig": [
+            {
+                # Internal calls can be repeated: each says the whole of what should be so.
+                "name": [{}],
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.05s",
+                    "maxBackoff": "1s",
+                    "backoffMultiplier": 3,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ]
+    }
+)
+
+
+def open_service_channel(settings: RpcSettings, address: str) -> grpc.aio.Channel:
+    """Opens a channel for internal calls, with the service credential on each."""
+    return grpc.aio.insecure_channel(
+        address,
+        options=[
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.max_send_message_length", settings.max_message_bytes),
+            ("grpc.service_config", _RETRIES),
+            # A restarted neighbour is found again within a fraction of a second.
+            ("grpc.initial_reconnect_backoff_ms", 50),
+            ("grpc.min_reconnect_backoff_ms", 50),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+        ],
+        interceptors=[_ServiceCalls(read_service_key(settings.service_key_file))],
+    )
+
+
+class _ServiceCalls(grpc.aio.UnaryUnaryClientInterceptor):
+    """Adds the credential, and a deadline where the call names none."""
+
+    def __init__(self, key: str) -> None:
+        self._authorization = ("authorization", f"{SCHEME} {key}")
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Callable[[grpc.aio.ClientCallDetails, Any], Any],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: Any,
+    ) -> Any:
+        """Completes the details of a call."""
+        metadata = client_call_details.metadata or grpc.aio.Metadata()
+        metadata.add(*self._authorization)
+        details = grpc.aio.ClientCallDetails(
+            method=client_call_details.method,
+            timeout=client_call_details.timeout or DEFAULT_DEADLINE,
+            metadata=metadata,
+            credentials=client_call_details.credentials,
+            wait_for_ready=client_call_details.wait_for_ready,
+        )
+        return await continuation(details, request)

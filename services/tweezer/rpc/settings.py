@@ -1,0 +1,32 @@
+"""Settings of every process that serves or calls gRPC."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from tweezer.process.settings import ProcessSettings
+
+
+class RpcSettings(ProcessSettings):
+    """Facts that the gRPC services share."""
+
+    batch_address: str = "127.0.0.1:8001"
+    """Where BatchService, DeviceService and AccountService listen."""
+    job_address: str = "127.0.0.1:8002"
+    """Where JobService listens."""
+    max_message_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
+    """Largest gRPC message, in bytes."""
+    token_issuer: str = "tweezer"
+    """`iss` of the tokens that are accepted."""
+    token_audience: str = "tweezer"
+    """`aud` of the tokens that are accepted."""
+
+    @property
+    def service_key_file(self) -> Path:
+        """The key with which our processes call each other."""
+        return self.data_dir / "keys" / "service.key"
+
+    @property
+    def jwks_file(self) -> Path:
+        """The public keys that tokens are checked with."""
+        return self.data_dir / "keys" / "jwks.json"
