@@ -4,11 +4,11 @@ import inspect
 import json
 from typing import Any, Final, cast
 
-from pulser import Sequence
-from pulser.backend import BitStrings
+from pulser.backend import BackendConfig, BitStrings
 from pulser_simulation import QutipConfig
 
 from tweezer.execution.emulators.legacy import TRAJECTORIES, LegacyOptions, standard_noise
+from tweezer.execution.emulators.program import AnySequence
 from tweezer.execution.emulators.refusal import blaming_job
 from tweezer.execution.emulators.task import JobError, Limits, Task
 
@@ -16,10 +16,10 @@ from tweezer.execution.emulators.task import JobError, Limits, Task
 DEFAULT_SHOTS: Final = 1000
 
 #: State that measures as 1 in each measurement basis.
-_ONE_STATES: Final = {"ground-rydberg": "r", "digital": "h", "XY": "d"}
+_ONE_STATES: Final = {"ground-rydberg": "r", "digital": "h"}
 
 
-def configure(task: Task, options: LegacyOptions, sequence: Sequence) -> QutipConfig:
+def configure(task: Task, options: LegacyOptions, sequence: AnySequence) -> QutipConfig:
     """Returns the configuration that a job asks for, or raises JobError."""
     if task.backend_configuration is not None:
         if options.with_noise:
@@ -31,7 +31,7 @@ def configure(task: Task, options: LegacyOptions, sequence: Sequence) -> QutipCo
         config = _with_shots(config, task.runs)
     else:
         config = _measurement(shots_of(task), options, sequence)
-    _check_size(config, task.limits)
+    _check_size(config, task)
     # Pulser prints which trajectory it is at; this costs nothing and moves the progress.
     return config.with_changes(print_progress=True, progress_bar=False)
 
@@ -41,7 +41,7 @@ def shots_of(task: Task) -> int:
     return DEFAULT_SHOTS if task.runs is None else task.runs
 
 
-def _measurement(shots: int, options: LegacyOptions, sequence: Sequence) -> QutipConfig:
+def _measurement(shots: int, options: LegacyOptions, sequence: AnySequence) -> QutipConfig:
     observables = [BitStrings(evaluation_times=[1.0], one_state=_one_state(sequence))]
     if not options.with_noise:
         return QutipConfig(observables=observables, default_num_shots=shots)
@@ -56,7 +56,7 @@ def _measurement(shots: int, options: LegacyOptions, sequence: Sequence) -> Quti
     )
 
 
-def _one_state(sequence: Sequence) -> Any:
+def _one_state(sequence: AnySequence) -> Any:
     # With two states per atom Pulser knows which is measured as 1. Where a sequence uses three,
     # its measurement says it.
     if len(sequence.get_addressed_bases()) < 2 or not sequence.is_measured():
@@ -80,7 +80,8 @@ def _refuse_unknown(content: dict[str, Any]) -> None:
     known = {
         name
         for kind in QutipConfig.__mro__
-        for name, parameter in inspect.signature(kind.__init__).parameters.items()
+        if issubclass(kind, BackendConfig)
+        for name, parameter in inspect.signature(kind).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     if unknown := sorted(content.keys() - known):
@@ -109,13 +110,15 @@ def _with_shots(config: QutipConfig, runs: int | None) -> QutipConfig:
     return config.with_changes(default_num_shots=runs)
 
 
-def _check_size(config: QutipConfig, limits: Limits) -> None:
-    shots = [config.default_num_shots]
+def _check_size(config: QutipConfig, task: Task) -> None:
+    shots = [task.runs or 0, config.default_num_shots]
     shots += [o.num_shots or 0 for o in config.observables if isinstance(o, BitStrings)]
-    if max(shots) > limits.max_shots:
-        raise JobError(f"The job asks for {max(shots)} shots, the limit is {limits.max_shots}.")
-    if config.n_trajectories > limits.max_trajectories:
+    if max(shots) > task.limits.max_shots:
         raise JobError(
-            f"The job asks for {config.n_trajectories} trajectories, "
-            f"the limit is {limits.max_trajectories}."
+            f"The job asks for {max(shots)} shots, and the limit is {task.limits.max_shots}."
+        )
+    if config.n_trajectories > task.limits.max_trajectories:
+        raise JobError(
+            f"The job asks for {config.n_trajectories} noise trajectories, "
+            f"and the limit is {task.limits.max_trajectories}."
         )

@@ -2,19 +2,22 @@
 
 import json
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from pulser import Sequence
 
 from tweezer.execution.emulators.refusal import blaming_job
 from tweezer.execution.emulators.task import JobError, Task
 
+#: A sequence for whatever device.
+AnySequence: TypeAlias = "Sequence[Any]"
+
 #: Deserialised sequences that a worker keeps. Reading one takes longer than building it.
 SEQUENCES_KEPT: Final = 32
 
 
 @lru_cache(maxsize=SEQUENCES_KEPT)
-def read_sequence(text: str) -> Sequence:
+def read_sequence(text: str) -> AnySequence:
     """Deserialises a sequence.
 
     The same object serves many jobs: `build` works on a copy, and sets the values of all
@@ -24,7 +27,7 @@ def read_sequence(text: str) -> Sequence:
         return Sequence.from_abstract_repr(text)
 
 
-def build_sequence(task: Task) -> Sequence:
+def build_sequence(task: Task) -> AnySequence:
     """Returns the task's sequence with its variables set, or raises JobError."""
     sequence = read_sequence(task.sequence)
     variables = _variables(task.variables_json)
@@ -47,14 +50,14 @@ def _variables(text: str | None) -> dict[str, Any]:
     return variables or {}
 
 
-def _refuse_unknown(variables: dict[str, Any], sequence: Sequence) -> None:
+def _refuse_unknown(variables: dict[str, Any], sequence: AnySequence) -> None:
     # Pulser only warns, and a mistyped name would go unnoticed.
     unknown = variables.keys() - sequence.declared_variables.keys() - {"qubits"}
     if unknown:
         raise ValueError(f"the sequence declares no {', '.join(sorted(unknown))}")
 
 
-def _check_size(sequence: Sequence, max_atoms: int) -> None:
+def _check_size(sequence: AnySequence, max_atoms: int) -> None:
     atoms = len(sequence.register.qubit_ids)
     if atoms > max_atoms:
         raise JobError(

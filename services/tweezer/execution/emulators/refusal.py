@@ -22,16 +22,15 @@ def one_line(error: BaseException) -> str:
 
 
 @contextmanager
-def blaming_job(what: str) -> Iterator[None]:
-    """Raises JobError with `what` and the reason when the body is refused by Pulser.
+def blaming_job(what: str, refusals: tuple[type[Exception], ...] = (Exception,)) -> Iterator[None]:
+    """Raises JobError with `what` and the reason when Pulser refuses the body.
 
-    Only for steps that read or check what the author wrote. Pulser has no common base for its
-    refusals (ValueError, TypeError, KeyError, AttributeError and schema errors all occur), so in
-    such a step any error counts as one.
+    Pulser has no common base for its refusals. Where the body reads what the author wrote, any
+    error is one; elsewhere `refusals` names those that are.
     """
     try:
         yield
     except (JobError, MemoryError):
         raise
-    except Exception as error:
+    except refusals as error:
         raise JobError(f"{what}: {one_line(error)}") from error

@@ -1,0 +1,42 @@
+"""Settings of the execution service."""
+
+import os
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tweezer.execution.settings import ExecutionSettings
+
+
+def test_defaults_fit_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("TWEEZER_")]:
+        monkeypatch.delenv(name)
+    settings = ExecutionSettings()
+    assert settings.execution_workers == len(os.sched_getaffinity(0))
+    assert settings.execution_device_types == ("EMU_FREE",)
+    assert settings.execution_worker_memory_bytes is not None
+    assert str(os.getpid()) in settings.execution_name
+
+
+def test_limits_are_set_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWEEZER_EXECUTION_LIMITS__MAX_ATOMS", "7")
+    monkeypatch.setenv("TWEEZER_EXECUTION_WORKERS", "3")
+    settings = ExecutionSettings()
+    assert settings.execution_limits.max_atoms == 7
+    assert settings.execution_limits.max_shots == 1_000_000
+    assert settings.execution_workers == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"execution_device_types": ("FRESNEL",)}, "there is no emulator for FRESNEL"),
+        ({"max_message_bytes": 2**25}, "does not fit into max_message_bytes"),
+        ({"lease_duration_s": 0.5}, "at most half of lease_duration_s"),
+        ({"execution_workers": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_settings_that_cannot_work(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        ExecutionSettings(**fields)
