@@ -1,0 +1,151 @@
+"""Hands out jobs and takes in what became of them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from tweezer.database.database import Database
+from tweezer.database.timestamps import Clock
+from tweezer.job.outcomes import HeldJob, Outcome
+from tweezer.job.results import ResultStore, result_key
+from tweezer.job.signals import Signals, to_the_end
+from tweezer.job.store import endings, leases
+from tweezer.job.store.endings import Ended, Ending
+from tweezer.job.store.leases import LeasedBatch, Renewal
+from tweezer.job.tokens import job_number
+from tweezer.lifecycle import JobStatus
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRequest:
+    """What an execution service asks for."""
+
+    worker_id: str
+    device_types: Sequence[str]
+    max_jobs: int
+    duration: int  #: of the leases, in microseconds
+
+
+class Leasing:
+    """Leases jobs, extends leases and ends them."""
+
+    def __init__(
+        self,
+        database: Database,
+        results: ResultStore,
+        signals: Signals,
+        clock: Clock,
+        max_attempts: int,
+    ) -> None:
+        self._database, self._results = database, results
+        self._signals, self._clock = signals, clock
+        self._max_attempts = max_attempts
+
+    async def lease(self, request: LeaseRequest, wait_s: float) -> list[LeasedBatch]:
+        """Leases the jobs next in line, waiting for the first to appear.
+
+        Returns nothing when none appears in time or the process is about to end.
+        """
+        deadline = asyncio.get_running_loop().time() + wait_s
+        while not self._signals.jobs_ready.closed:
+            more = self._signals.jobs_ready.next()
+            leased = await to_the_end(self._take(request), undo=self._give_back)
+            if leased:
+                return leased
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await more.wait()
+            except TimeoutError:
+                break
+        return []
+
+    async def _take(self, request: LeaseRequest) -> list[LeasedBatch]:
+        now = self._clock()
+        expires_at = now + request.duration
+        leased = await self._database.write(
+            lambda c: leases.take(c, request.device_types, request.max_jobs, expires_at, now)
+        )
+        if leased:
+            self._signals.lease_end.set(expires_at)
+            self._signals.progress.set()
+            log.debug(
+                "jobs leased",
+                worker=request.worker_id,
+                jobs=sum(len(batch.leases) for batch in leased),
+            )
+        return leased
+
+    async def _give_back(self, leased: list[LeasedBatch]) -> None:
+        # The caller went away before it got its jobs: that must not cost them an attempt.
+        tokens = [lease.token for batch in leased for lease in batch.leases]
+        if tokens:
+            await self._end([Ending(token, Outcome.RELEASED) for token in tokens])
+
+    async def renew(self, renewals: Sequence[Renewal], duration: int) -> list[str]:
+        """Extends leases and returns the tokens whose work must stop."""
+        now = self._clock()
+        return await self._database.write(lambda c: leases.renew(c, renewals, now + duration, now))
+
+    async def finish(self, ends: Sequence[Ending], results: Mapping[str, bytes]) -> list[str]:
+        """Ends leases, results by token, and returns the tokens that no longer hold a job.
+
+        Results are put into the store first and recorded after that, all in one transaction: a job
+        that is DONE has its result.
+        """
+        keys = await self._keys(results)
+        await self._results.put({key: results[token] for token, key in keys.items()})
+        keyed = [replace(ending, result_key=keys.get(ending.token)) for ending in ends]
+        ended = await to_the_end(self._end(keyed))
+        return ended.refused
+
+    async def _keys(self, results: Mapping[str, bytes]) -> dict[str, str]:
+        """Returns where to put the results of the tokens that hold a running job.
+
+        The others will be refused, or are repetitions. A token that holds none now never will.
+        """
+        if not results:
+            return {}
+        jobs = await self._database.read(lambda c: endings.held_jobs(c, results))
+        return {
+            token: result_key(job, token)
+            for token in results
+            if (job := _job_of(jobs, token)) is not None and job.status is JobStatus.RUNNING
+        }
+
+    async def _end(self, ends: Sequence[Ending]) -> Ended:
+        now = self._clock()
+        ended = await self._database.write(lambda c: endings.end(c, ends, self._max_attempts, now))
+        self._make_known(ended)
+        await self._results.remove(ended.ownerless)
+        return ended
+
+    async def expire(self) -> None:
+        """Ends the leases whose time has run out."""
+        now = self._clock()
+        while True:
+            ended = await self._database.write(lambda c: endings.expire(c, self._max_attempts, now))
+            if not ended.jobs:
+                return
+            log.warning("leases ran out", jobs=[job.id for job in ended.jobs])
+            self._make_known(ended)
+            # This process may have ended after it had put a result and before it recorded it.
+            await self._results.remove(
+                result_key(job, job.lease_token) for job in ended.jobs if job.lease_token
+            )
+
+    def _make_known(self, ended: Ended) -> None:
+        if ended.jobs_returned:
+            self._signals.jobs_ready.send()
+        if ended.jobs:
+            self._signals.progress.set()
+
+
+def _job_of(jobs: Mapping[int, HeldJob], token: str) -> HeldJob | None:
+    """Returns the job that a token holds."""
+    number = job_number(token)
+    job = jobs.get(number) if number is not None else None
+    return job if job is not None and job.lease_token == token else None

@@ -1,0 +1,10 @@
+"""Alembic's environment: runs the migrations on the connection that `upgrade` opened."""
+
+from alembic import context
+
+from tweezer.database.migrations import connection_of
+from tweezer.job.models import JobTable
+
+context.configure(connection=connection_of(context.config), target_metadata=JobTable.metadata)
+with context.begin_transaction():
+    context.run_migrations()

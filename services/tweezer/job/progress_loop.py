@@ -1,0 +1,102 @@
+"""Tells BatchService how far its batches have come: progress flows up."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import grpc
+import structlog
+
+from tweezer.database.database import Database
+from tweezer.database.timestamps import to_timestamp
+from tweezer.internal.v1 import progress_service_pb2 as pb
+from tweezer.internal.v1.progress_service_pb2_grpc import ProgressServiceStub
+from tweezer.job.backoff import backoff
+from tweezer.job.store import progress
+from tweezer.job.store.progress import Progress
+from tweezer.v1 import batch_pb2
+
+log = structlog.get_logger(__name__)
+
+#: Batches in one report.
+_CHUNK: Final = 500
+
+
+class ProgressLoop:
+    """Reports each change once it is there; what happens between two reports is merged.
+
+    What is not acknowledged is kept in the database, so that a restart resumes.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        service: ProgressServiceStub,
+        changed: asyncio.Event,
+        interval_s: float,
+    ) -> None:
+        self._database, self._service = database, service
+        self._changed, self._interval_s = changed, interval_s
+
+    async def run(self) -> None:
+        """Reports for ever."""
+        self._changed.set()  # something may be left from before
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self.report()
+            # Not a wait for anything: it bounds how often busy batches are reported.
+            await asyncio.sleep(self._interval_s)
+
+    async def report(self) -> None:
+        """Reports everything that is not acknowledged, trying until BatchService takes it."""
+        behind = 0
+        delays = backoff()
+        while True:
+            news = await self._next_unreported(behind)
+            if not news:
+                return
+            try:
+                unknown = await self._send(news)
+            except grpc.aio.AioRpcError as error:
+                log.warning("BatchService takes no progress", code=error.code().name)
+                # Read again after that: by then there may be newer progress of the same batches.
+                await asyncio.sleep(next(delays))
+                continue
+            delays = backoff()
+            await self._acknowledge(news, unknown)
+            behind = news[-1].seq
+
+    async def _next_unreported(self, behind: int) -> list[Progress]:
+        return await self._database.read(lambda c: progress.unreported(c, behind, _CHUNK))
+
+    async def _send(self, news: Sequence[Progress]) -> Sequence[str]:
+        request = pb.ReportProgressRequest(reports=[_message(each) for each in news])
+        response = await self._service.ReportProgress(request)
+        return response.unknown_batch_ids
+
+    async def _acknowledge(self, news: Sequence[Progress], unknown: Sequence[str]) -> None:
+        if unknown:
+            # Progress begins after an intent, so BatchService did know them: its database was
+            # lost or restored. Their jobs and results are kept, and there is nobody to tell.
+            log.error("BatchService does not know batches that it had released", batches=unknown)
+        versions = {each.batch_id: each.version for each in news}
+        await self._database.write(lambda c: progress.acknowledge(c, versions))
+
+
+def _message(news: Progress) -> pb.BatchProgress:
+    counts = news.counts
+    return pb.BatchProgress(
+        batch_id=news.batch_id,
+        version=news.version,
+        job_counts=batch_pb2.JobCounts(
+            pending=counts.pending,
+            running=counts.running,
+            canceling=counts.canceling,
+            done=counts.done,
+            error=counts.error,
+            canceled=counts.canceled,
+        ),
+        start_time=None if news.start_at is None else to_timestamp(news.start_at),
+        end_time=None if news.end_at is None else to_timestamp(news.end_at),
+    )

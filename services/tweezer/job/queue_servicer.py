@@ -1,0 +1,114 @@
+"""QueueService: BatchService tells what should happen."""
+
+from collections.abc import Iterable, Iterator
+
+from tweezer.database.timestamps import Clock, from_timestamp
+from tweezer.internal.v1 import queue_service_pb2 as pb
+from tweezer.internal.v1.queue_service_pb2_grpc import QueueServiceServicer
+from tweezer.job.conversion import ORIGIN_OF
+from tweezer.job.ids import all_canonical, canonical
+from tweezer.job.queueing import Queueing
+from tweezer.job.store.enqueue import Addition, NewBatch, NewJob, OrderTaken
+from tweezer.job.store.intents import Intent
+from tweezer.rpc.context import Context
+from tweezer.rpc.errors import InvalidInput, NotAllowedNow
+from tweezer.v1 import batch_pb2
+
+
+class QueueServicer(QueueServiceServicer):
+    """Hands what comes in to the queue."""
+
+    def __init__(self, queueing: Queueing, clock: Clock, addition_grace_s: float) -> None:
+        self._queueing, self._clock = queueing, clock
+        self._grace = round(addition_grace_s * 1_000_000)
+
+    async def EnqueueJobs(
+        self, request: pb.EnqueueJobsRequest, context: Context
+    ) -> pb.EnqueueJobsResponse:
+        """Stores the jobs of one addition, held."""
+        addition = _addition(request, check_at=self._clock() + self._grace)
+        try:
+            await self._queueing.enqueue(addition)
+        except OrderTaken:
+            raise NotAllowedNow(
+                f"batch {addition.batch.id} has other jobs of the same creation order"
+            ) from None
+        return pb.EnqueueJobsResponse()
+
+    async def ApplyIntents(
+        self, request: pb.ApplyIntentsRequest, context: Context
+    ) -> pb.ApplyIntentsResponse:
+        """Applies the newest intents of some batches."""
+        await self._queueing.apply(list(_intents(request.intents)))
+        return pb.ApplyIntentsResponse()
+
+
+def _addition(request: pb.EnqueueJobsRequest, check_at: int) -> Addition:
+    if not request.HasField("create_time"):
+        raise InvalidInput("create_time", "is missing.")
+    first_order = request.jobs[0].creation_order if request.jobs else 0
+    for index, job in enumerate(request.jobs):
+        if job.creation_order != first_order + index:
+            # An addition is kept as a span: its jobs are found without an index of their own.
+            raise InvalidInput(f"jobs[{index}].creation_order", "must follow the one before.")
+    return Addition(
+        id=canonical("addition_id", request.addition_id),
+        batch=_batch(request.batch),
+        first_order=first_order,
+        jobs_count=len(request.jobs),
+        jobs=map(_job, request.jobs),
+        created_at=from_timestamp(request.create_time),
+        check_at=check_at,
+    )
+
+
+def _batch(batch: pb.QueuedBatch) -> NewBatch:
+    if batch.origin not in ORIGIN_OF:
+        raise InvalidInput("batch.origin", "is missing.")
+    if not batch_pb2.QUEUE_PRIORITY_CRITICAL <= batch.queue_priority <= _LAST_QUEUE:
+        raise InvalidInput("batch.queue_priority", "is missing.")
+    if not batch.device_type:
+        raise InvalidInput("batch.device_type", "is missing.")
+    return NewBatch(
+        id=canonical("batch.id", batch.id),
+        project_id=canonical("batch.project_id", batch.project_id),
+        user_id=batch.user_id,
+        device_type=batch.device_type,
+        queue_rank=batch.queue_priority,  # the numbers rise in the order of service
+        origin=ORIGIN_OF[batch.origin],
+        program_hash=batch.program_hash if batch.HasField("program_hash") else None,
+        backend_configuration=(
+            batch.backend_configuration if batch.HasField("backend_configuration") else None
+        ),
+        configuration_json=(
+            batch.configuration_json if batch.HasField("configuration_json") else None
+        ),
+    )
+
+
+def _job(job: pb.QueuedJob) -> NewJob:
+    return NewJob(
+        id=job.id,
+        creation_order=job.creation_order,
+        parent_id=job.parent_id if job.HasField("parent_id") else None,
+        runs=job.runs if job.HasField("runs") else None,
+        variables_json=job.variables_json if job.HasField("variables_json") else None,
+        program_hash=job.program_hash if job.HasField("program_hash") else None,
+    )
+
+
+def _intents(messages: Iterable[pb.BatchIntent]) -> Iterator[Intent]:
+    for index, message in enumerate(messages):
+        at = f"intents[{index}]"
+        yield Intent(
+            batch_id=canonical(f"{at}.batch_id", message.batch_id),
+            version=message.version,
+            released_additions=all_canonical(
+                f"{at}.released_addition_ids", message.released_addition_ids
+            ),
+            cancelled=message.cancelled,
+            paused=message.paused,
+        )
+
+
+_LAST_QUEUE = batch_pb2.QUEUE_PRIORITY_FREE

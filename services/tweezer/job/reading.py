@@ -1,0 +1,70 @@
+"""Reads for clients: limited to what the caller may see."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tweezer.database.database import Database
+from tweezer.job.filters import selection
+from tweezer.job.paging import Page
+from tweezer.job.store import reads
+from tweezer.job.store.reads import StoredJob
+from tweezer.rpc.errors import NotFound
+from tweezer.rpc.identity import Caller
+from tweezer.v1 import job_pb2
+
+
+class Reading:
+    """Answers questions about jobs.
+
+    A job is visible from the moment it is stored, held ones included. A client that was told about
+    a batch must see all its jobs at once, although the intent that releases them may still be on
+    its way, and nothing here tells a job that is committed from one that is about to be. So a list
+    may show a job a moment before its batch is there; if the call that adds it is interrupted, the
+    job is dropped soon after. Nobody can name such a job: identifiers become known with the answer.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def job(self, caller: Caller, job_id: str) -> StoredJob:
+        """Returns a job, or raises NotFound."""
+        found = await self._database.read(lambda c: reads.job(c, job_id))
+        if found is None:
+            raise NotFound(_not_found(job_id))
+        caller.require_project(found.project_id, _not_found(job_id))
+        return found
+
+    async def status(self, caller: Caller, job_id: str) -> str:
+        """Returns the status of a job, or raises NotFound."""
+        found = await self._database.read(lambda c: reads.status(c, job_id))
+        if found is None:
+            raise NotFound(_not_found(job_id))
+        project_id, status = found
+        caller.require_project(project_id, _not_found(job_id))
+        return status
+
+    async def jobs(
+        self, caller: Caller, wanted: job_pb2.JobFilter, page: Page
+    ) -> tuple[Sequence[Sequence[Any]], int]:
+        """Returns a part of the jobs that are wanted, and the number of all of them."""
+        selected = selection(wanted, caller.project_ids)
+        read = self._database.read if selected.few else self._database.scan
+        return await read(lambda c: reads.page(c, selected, page))
+
+    async def result_key(self, caller: Caller, job_id: str) -> str | None:
+        """Returns where the result of a job is, if there is one, or raises NotFound."""
+        found = await self._database.read(lambda c: reads.result_key(c, job_id))
+        if found is None:
+            raise NotFound(_not_found(job_id))
+        project_id, key = found
+        caller.require_project(project_id, _not_found(job_id))
+        return key
+
+    async def ticketed_result_key(self, job_id: str) -> str | None:
+        """Returns where the result of a job is, for the holder of a ticket."""
+        found = await self._database.read(lambda c: reads.result_key(c, job_id))
+        return None if found is None else found[1]
+
+
+def _not_found(job_id: str) -> str:
+    return f"job {job_id} not found"

@@ -1,0 +1,94 @@
+"""JobService: what clients can ask about jobs, and their results."""
+
+from collections.abc import AsyncIterator
+
+import structlog
+
+from tweezer.database.timestamps import to_timestamp
+from tweezer.job.conversion import job_message, status_number
+from tweezer.job.ids import canonical
+from tweezer.job.paging import page_of
+from tweezer.job.programs import Programs
+from tweezer.job.reading import Reading
+from tweezer.job.results import ResultGone, ResultStore
+from tweezer.job.tickets import TicketOffice
+from tweezer.rpc.context import Context
+from tweezer.rpc.errors import NotFound
+from tweezer.rpc.identity import current_caller
+from tweezer.v1 import job_service_pb2 as pb
+from tweezer.v1.job_service_pb2_grpc import JobServiceServicer
+
+log = structlog.get_logger(__name__)
+
+
+class JobServicer(JobServiceServicer):
+    """Answers clients."""
+
+    def __init__(
+        self, reading: Reading, programs: Programs, results: ResultStore, tickets: TicketOffice
+    ) -> None:
+        self._reading, self._programs = reading, programs
+        self._results, self._tickets = results, tickets
+
+    async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
+        """Gets one job with the sequence built for it."""
+        job = await self._reading.job(current_caller(), canonical("job_id", request.job_id))
+        message = job_message(job.columns)
+        if job.program_hash is not None:
+            sequence = await self._programs.build(job.program_hash, job.variables_json)
+            if sequence is not None:
+                message.sequence = sequence
+        return pb.GetJobResponse(job=message)
+
+    async def GetJobStatus(
+        self, request: pb.GetJobStatusRequest, context: Context
+    ) -> pb.GetJobStatusResponse:
+        """Gets the status of one job."""
+        job_id = canonical("job_id", request.job_id)
+        status = await self._reading.status(current_caller(), job_id)
+        return pb.GetJobStatusResponse(status=status_number(status))
+
+    async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
+        """Lists jobs, newest first unless asked otherwise."""
+        page = page_of(request.page)
+        jobs, total = await self._reading.jobs(current_caller(), request.filter, page)
+        return pb.ListJobsResponse(jobs=map(job_message, jobs), total_size=total)
+
+    async def GetResultLink(
+        self, request: pb.GetResultLinkRequest, context: Context
+    ) -> pb.GetResultLinkResponse:
+        """Makes a link to the result of a job; an empty answer while there is none."""
+        job_id = canonical("job_id", request.job_id)
+        if await self._reading.result_key(current_caller(), job_id) is None:
+            return pb.GetResultLinkResponse()
+        ticket = self._tickets.issue(job_id)
+        return pb.GetResultLinkResponse(
+            ticket=ticket.text, expire_time=to_timestamp(ticket.expires_at)
+        )
+
+    async def GetResult(
+        self, request: pb.GetResultRequest, context: Context
+    ) -> AsyncIterator[pb.GetResultResponse]:
+        """Sends the result file of a job."""
+        job_id = canonical("job_id", request.job_id)
+        key = await self._reading.result_key(current_caller(), job_id)
+        async for chunk in await self._open(job_id, key):
+            yield pb.GetResultResponse(chunk=chunk)
+
+    async def DownloadResult(
+        self, request: pb.DownloadResultRequest, context: Context
+    ) -> AsyncIterator[pb.DownloadResultResponse]:
+        """Sends the result file that a link names."""
+        job_id = self._tickets.job_of(request.ticket)
+        key = await self._reading.ticketed_result_key(job_id)
+        async for chunk in await self._open(job_id, key):
+            yield pb.DownloadResultResponse(chunk=chunk)
+
+    async def _open(self, job_id: str, key: str | None) -> AsyncIterator[bytes]:
+        if key is None:
+            raise NotFound(f"job {job_id} has no result")
+        try:
+            return await self._results.open(key)
+        except ResultGone:
+            log.error("a result is no longer in the store", job=job_id, key=key)
+            raise NotFound(f"the result of job {job_id} is no longer stored") from None

@@ -1,0 +1,156 @@
+"""Stores the jobs of an addition, held."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, false, insert, literal_column, select
+
+from tweezer.job.models import JOB, QUEUED_ADDITION, QUEUED_BATCH
+from tweezer.job.store import counts
+from tweezer.lifecycle import JobStatus
+
+#: Rows handed to the driver at once: enough to be quick, few enough to stay small.
+_CHUNK: Final = 1000
+
+_ADDITION: Final = select(QUEUED_ADDITION.c.seq).where(QUEUED_ADDITION.c.id == bindparam("named"))
+_BATCH: Final = select(QUEUED_BATCH.c.seq).where(QUEUED_BATCH.c.id == bindparam("named"))
+_JOB_IN_SPAN: Final = (
+    select(JOB.c.seq)
+    .where(
+        JOB.c.batch_id == bindparam("of_batch"),
+        JOB.c.creation_order.between(bindparam("first"), bindparam("last")),
+    )
+    .limit(1)
+)
+_INSERT_BATCH: Final = insert(QUEUED_BATCH)
+_INSERT_ADDITION: Final = insert(QUEUED_ADDITION)
+# What is the same for every new job stands in the statement: a bound value costs time at each row.
+_INSERT_JOBS: Final = insert(JOB).values(
+    status=literal_column(f"'{JobStatus.PENDING}'"),
+    released=false(),
+    ready=false(),
+    attempt=literal_column("0"),
+    progress=literal_column("0"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    """What the jobs of a batch share."""
+
+    id: str
+    project_id: str
+    user_id: str
+    device_type: str
+    queue_rank: int
+    origin: str
+    program_hash: str | None
+    backend_configuration: str | None
+    configuration_json: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What is a job's own."""
+
+    id: str
+    creation_order: int
+    parent_id: str | None
+    runs: int | None
+    variables_json: str | None
+    program_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """Jobs added by one call; their creation orders follow each other."""
+
+    id: str
+    batch: NewBatch
+    first_order: int
+    jobs_count: int
+    jobs: Iterable[NewJob]  #: read once
+    created_at: int
+    check_at: int
+
+
+class OrderTaken(Exception):
+    """Another addition has jobs of the same creation order."""
+
+
+def store(connection: Connection, addition: Addition) -> None:
+    """Stores an addition; one that is there already is left as it is."""
+    known = connection.execute(_ADDITION, {"named": addition.id}).first()
+    if known is not None:
+        return
+    _store_batch(connection, addition.batch)
+    _refuse_taken_orders(connection, addition)
+    connection.execute(
+        _INSERT_ADDITION,
+        {
+            "id": addition.id,
+            "batch_id": addition.batch.id,
+            "first_order": addition.first_order,
+            "jobs_count": addition.jobs_count,
+            "released": False,
+            "check_at": addition.check_at,
+        },
+    )
+    rows = (_row(addition, job) for job in addition.jobs)
+    while chunk := list(islice(rows, _CHUNK)):
+        connection.execute(_INSERT_JOBS, chunk)
+    counts.add_pending(connection, addition.batch.id, addition.jobs_count)
+
+
+def _store_batch(connection: Connection, batch: NewBatch) -> None:
+    if connection.execute(_BATCH, {"named": batch.id}).first() is not None:
+        return
+    connection.execute(
+        _INSERT_BATCH,
+        {
+            "id": batch.id,
+            "project_id": batch.project_id,
+            "user_id": batch.user_id,
+            "device_type": batch.device_type,
+            "queue_rank": batch.queue_rank,
+            "origin": batch.origin,
+            "program_hash": batch.program_hash,
+            "backend_configuration": batch.backend_configuration,
+            "configuration_json": batch.configuration_json,
+            "intent_version": 0,
+            "cancelled": False,
+            "paused": False,
+            **{status.lower(): 0 for status in JobStatus},
+            "progress_version": 0,
+            "acknowledged_version": 0,
+        },
+    )
+
+
+def _refuse_taken_orders(connection: Connection, addition: Addition) -> None:
+    last = addition.first_order + addition.jobs_count - 1
+    span = {"of_batch": addition.batch.id, "first": addition.first_order, "last": last}
+    if connection.execute(_JOB_IN_SPAN, span).first() is not None:
+        raise OrderTaken
+
+
+def _row(addition: Addition, job: NewJob) -> dict[str, object]:
+    batch = addition.batch
+    return {
+        "id": job.id,
+        "batch_id": batch.id,
+        "creation_order": job.creation_order,
+        "parent_id": job.parent_id,
+        "project_id": batch.project_id,
+        "user_id": batch.user_id,
+        "device_type": batch.device_type,
+        "queue_rank": batch.queue_rank,
+        "origin": batch.origin,
+        "runs": job.runs,
+        "variables_json": job.variables_json,
+        "program_hash": job.program_hash,
+        "created_at": addition.created_at,
+        "updated_at": addition.created_at,
+    }

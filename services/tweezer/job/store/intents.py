@@ -1,0 +1,172 @@
+"""Applies what BatchService wants of its batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final
+
+from sqlalchemy import Connection, Update, bindparam, select, update
+
+from tweezer.job.models import JOB, QUEUED_ADDITION, QUEUED_BATCH
+from tweezer.job.store.changes import columns_in
+from tweezer.job.store.counts import Tally
+from tweezer.lifecycle import FINAL_JOB_STATUSES, JobEvent, JobStatus, transitions
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What should happen to a batch."""
+
+    batch_id: str
+    version: int
+    released_additions: Sequence[str]
+    cancelled: bool
+    paused: bool
+
+
+@dataclass(slots=True)
+class Applied:
+    """What came of some intents."""
+
+    jobs_ready: bool = False  #: whether there may be something to lease
+    progressed: bool = False  #: whether there is something to report
+    missing_additions: list[str] = field(default_factory=list)  #: named, but not stored
+
+
+def apply(connection: Connection, intents: Sequence[Intent], now: int) -> Applied:
+    """Applies intents that are newer than what is known, and their effect on the counts."""
+    applied = Applied()
+    tally = Tally()
+    for intent in intents:
+        _apply(connection, intent, applied, tally, now)
+    tally.write(connection, now)
+    applied.progressed = bool(tally)
+    return applied
+
+
+def _apply(
+    connection: Connection, intent: Intent, applied: Applied, tally: Tally, now: int
+) -> None:
+    batch = connection.execute(_BATCH, {"of_batch": intent.batch_id}).first()
+    if batch is None:
+        # An open batch without jobs so far. Intents carry the whole of what is wanted, so this
+        # one need not be kept: the one that releases the first jobs says it again.
+        applied.missing_additions += intent.released_additions
+        return
+    version, was_paused = batch
+    if intent.version <= version:
+        return
+    connection.execute(
+        _WANT,
+        {
+            "of_batch": intent.batch_id,
+            "version": intent.version,
+            "want_cancelled": intent.cancelled,
+            "want_paused": intent.paused,
+        },
+    )
+    if intent.paused != was_paused:
+        connection.execute(_HOLD_BACK, {"of_batch": intent.batch_id, "is_ready": was_paused})
+    released = _release(connection, intent, applied)
+    if intent.cancelled:
+        _cancel(connection, intent.batch_id, tally, now)
+    elif not intent.paused:
+        applied.jobs_ready |= released or was_paused
+
+
+def _release(connection: Connection, intent: Intent, applied: Applied) -> bool:
+    """Releases the jobs of the additions that the intent names; says whether there were any."""
+    named = {"of_batch": intent.batch_id, "additions": list(intent.released_additions)}
+    stored = connection.execute(_ADDITIONS, named).all()
+    held = [
+        {
+            "of_batch": intent.batch_id,
+            "addition": id_,
+            "first": first_order,
+            "last": first_order + jobs_count - 1,
+            "is_ready": not intent.paused,
+        }
+        for id_, first_order, jobs_count, released in stored
+        if not released
+    ]
+    if held:
+        connection.execute(_RELEASE_ADDITION, held)
+        connection.execute(_RELEASE_JOBS, held)
+    known = {row[0] for row in stored}
+    applied.missing_additions += [id_ for id_ in intent.released_additions if id_ not in known]
+    return bool(held)
+
+
+def _cancel(connection: Connection, batch_id: str, tally: Tally, now: int) -> None:
+    for source, target in transitions(JobEvent.CANCEL).items():
+        cancelled = connection.execute(
+            _cancel_jobs(source, target), {"of_batch": batch_id, "now": now}
+        ).all()
+        for _ in cancelled:
+            tally.moved(batch_id, source, target)
+
+
+@cache
+def _cancel_jobs(source: JobStatus, target: JobStatus) -> Update:
+    # Held jobs are left alone: whether they exist at all is not yet decided.
+    return (
+        update(JOB)
+        .where(
+            JOB.c.batch_id == bindparam("of_batch"),
+            JOB.c.status == source.value,
+            JOB.c.released,
+        )
+        .values(**columns_in(target, bindparam("now")))
+        .returning(JOB.c.seq)
+    )
+
+
+_BATCH: Final = (
+    select(QUEUED_BATCH.c.intent_version, QUEUED_BATCH.c.paused)
+    .where(QUEUED_BATCH.c.id == bindparam("of_batch"))
+    .with_for_update()
+)
+_WANT: Final = (
+    update(QUEUED_BATCH)
+    .where(QUEUED_BATCH.c.id == bindparam("of_batch"))
+    .values(
+        intent_version=bindparam("version"),
+        cancelled=bindparam("want_cancelled"),
+        paused=bindparam("want_paused"),
+    )
+)
+_ADDITIONS: Final = (
+    select(
+        QUEUED_ADDITION.c.id,
+        QUEUED_ADDITION.c.first_order,
+        QUEUED_ADDITION.c.jobs_count,
+        QUEUED_ADDITION.c.released,
+    )
+    .where(
+        QUEUED_ADDITION.c.batch_id == bindparam("of_batch"),
+        QUEUED_ADDITION.c.id.in_(bindparam("additions", expanding=True)),
+    )
+    .with_for_update()
+)
+_RELEASE_ADDITION: Final = (
+    update(QUEUED_ADDITION)
+    .where(QUEUED_ADDITION.c.id == bindparam("addition"))
+    .values(released=True)
+)
+_RELEASE_JOBS: Final = (
+    update(JOB)
+    .where(
+        JOB.c.batch_id == bindparam("of_batch"),
+        JOB.c.creation_order.between(bindparam("first"), bindparam("last")),
+    )
+    .values(released=True, ready=bindparam("is_ready"))
+)
+_HOLD_BACK: Final = (
+    update(JOB)
+    .where(
+        JOB.c.batch_id == bindparam("of_batch"),
+        JOB.c.released,
+        JOB.c.status.not_in([status.value for status in FINAL_JOB_STATUSES]),
+    )
+    .values(ready=bindparam("is_ready"))
+)

@@ -1,0 +1,67 @@
+"""What BatchService must still be told."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from tweezer.job.models import QUEUED_BATCH, unacknowledged
+from tweezer.lifecycle import JobCounts, JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a batch has come."""
+
+    seq: int
+    batch_id: str
+    version: int
+    start_at: int | None
+    end_at: int | None
+    counts: JobCounts
+
+
+def unreported(connection: Connection, behind: int, limit: int) -> list[Progress]:
+    """Returns progress that is not acknowledged, of batches with numbers above `behind`."""
+    rows = connection.execute(_UNREPORTED, {"behind": behind, "at_most": limit})
+    return [
+        Progress(seq, batch_id, version, start_at, end_at, _counts(counts))
+        for seq, batch_id, version, start_at, end_at, *counts in rows
+    ]
+
+
+def _counts(numbers: Sequence[int]) -> JobCounts:
+    named = {status.lower(): number for status, number in zip(JobStatus, numbers, strict=True)}
+    return JobCounts(**named)
+
+
+def acknowledge(connection: Connection, versions: Mapping[str, int]) -> None:
+    """Records which version BatchService has of each batch."""
+    connection.execute(
+        _ACKNOWLEDGE,
+        [{"of_batch": batch_id, "version": version} for batch_id, version in versions.items()],
+    )
+
+
+_UNREPORTED: Final = (
+    select(
+        QUEUED_BATCH.c.seq,
+        QUEUED_BATCH.c.id,
+        QUEUED_BATCH.c.progress_version,
+        QUEUED_BATCH.c.start_at,
+        QUEUED_BATCH.c.end_at,
+        *(QUEUED_BATCH.c[status.lower()] for status in JobStatus),
+    )
+    .where(unacknowledged(), QUEUED_BATCH.c.seq > bindparam("behind"))
+    .order_by(QUEUED_BATCH.c.seq)
+    .limit(bindparam("at_most"))
+)
+_ACKNOWLEDGE: Final = (
+    update(QUEUED_BATCH)
+    .where(
+        QUEUED_BATCH.c.id == bindparam("of_batch"),
+        QUEUED_BATCH.c.acknowledged_version < bindparam("version"),
+    )
+    .values(acknowledged_version=bindparam("version"))
+)

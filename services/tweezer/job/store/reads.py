@@ -1,0 +1,124 @@
+"""Reads for clients. None touches results or sequences: these are not in the tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, select, union_all
+
+from tweezer.job.filters import Condition, Selection
+from tweezer.job.models import JOB, QUEUED_BATCH
+from tweezer.job.paging import Page
+
+#: What a client sees of a job, in the order in which `conversion.job_message` unpacks it.
+JOB_COLUMNS: Final = (
+    JOB.c.id,
+    JOB.c.parent_id,
+    JOB.c.status,
+    JOB.c.runs,
+    JOB.c.batch_id,
+    JOB.c.project_id,
+    JOB.c.user_id,
+    JOB.c.created_at,
+    JOB.c.updated_at,
+    JOB.c.start_at,
+    JOB.c.end_at,
+    JOB.c.variables_json,
+    JOB.c.errors,
+    JOB.c.progress,
+    JOB.c.creation_order,
+    JOB.c.slurm_job_id,
+    JOB.c.slurm_cluster_name,
+    JOB.c.origin,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJob:
+    """One job, with what its sequence is built from."""
+
+    project_id: str
+    program_hash: str | None
+    variables_json: str | None
+    columns: Sequence[Any]  #: JOB_COLUMNS
+
+
+def job(connection: Connection, job_id: str) -> StoredJob | None:
+    """Returns a job."""
+    row = connection.execute(_JOB, {"named": job_id}).first()
+    if row is None:
+        return None
+    project_id, variables_json, own_program, batch_program, *columns = row
+    return StoredJob(project_id, own_program or batch_program, variables_json, columns)
+
+
+def status(connection: Connection, job_id: str) -> tuple[str, str] | None:
+    """Returns the project and the status of a job."""
+    row = connection.execute(_STATUS, {"named": job_id}).first()
+    return None if row is None else (row[0], row[1])
+
+
+def result_key(connection: Connection, job_id: str) -> tuple[str, str | None] | None:
+    """Returns the project of a job and where its result is, if there is one."""
+    row = connection.execute(_RESULT_KEY, {"named": job_id}).first()
+    return None if row is None else (row[0], row[1])
+
+
+def page(connection: Connection, wanted: Selection, page: Page) -> tuple[Sequence[Row[Any]], int]:
+    """Returns a part of the jobs that are wanted, and the number of all of them."""
+    rows = connection.execute(page_query(wanted, page)).all()
+    if len(rows) < page.size and (rows or page.skip == 0):
+        return rows, page.skip + len(rows)
+    return rows, connection.execute(count_query(wanted)).scalar_one()
+
+
+def page_query(wanted: Selection, page: Page) -> Select[Any]:
+    """Returns the query for a part of a list."""
+    order = page.order(page.column, JOB.c.seq)
+    jobs = select(*JOB_COLUMNS).order_by(*order)
+    if len(wanted.branches) == 1 and page.skip == 0:
+        return jobs.where(*wanted.where).limit(page.size)
+    # What is passed over is counted on the index alone; only the page itself is read in full.
+    return jobs.where(JOB.c.seq.in_(_keys(wanted, page)))
+
+
+def count_query(wanted: Selection) -> Select[int]:
+    """Returns the query for the number of jobs that are wanted."""
+    return select(func.count()).select_from(JOB).where(*wanted.where)
+
+
+def _keys(wanted: Selection, page: Page) -> Select[int]:
+    """Returns the query for the keys of a page: the first of each branch, merged."""
+    if len(wanted.branches) == 1:
+        return _head(wanted.branches[0], page, JOB.c.seq).limit(page.size).offset(page.skip)
+    heads = [
+        _head(branch, page, JOB.c.seq, page.column.label("value"))
+        .limit(page.skip + page.size)
+        .subquery()
+        for branch in wanted.branches
+    ]
+    merged = union_all(*(select(head.c.seq, head.c.value) for head in heads)).subquery()
+    order = page.order(merged.c.value, merged.c.seq)
+    return select(merged.c.seq).order_by(*order).limit(page.size).offset(page.skip)
+
+
+def _head(branch: Sequence[Condition], page: Page, *columns: ColumnElement[Any]) -> Select[Any]:
+    order = page.order(page.column, JOB.c.seq)
+    return select(*columns).where(*branch).order_by(*order).correlate(None)
+
+
+_JOB: Final = (
+    select(
+        JOB.c.project_id,
+        JOB.c.variables_json,
+        JOB.c.program_hash,
+        QUEUED_BATCH.c.program_hash,
+        *JOB_COLUMNS,
+    )
+    .join_from(JOB, QUEUED_BATCH, JOB.c.batch_id == QUEUED_BATCH.c.id)
+    .where(JOB.c.id == bindparam("named"))
+)
+_STATUS: Final = select(JOB.c.project_id, JOB.c.status).where(JOB.c.id == bindparam("named"))
+_RESULT_KEY: Final = select(JOB.c.project_id, JOB.c.result_key).where(
+    JOB.c.id == bindparam("named")
+)
