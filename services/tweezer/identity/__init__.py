@@ -1,0 +1,1 @@
+"""The built-in issuer: users, their projects, and the tokens they log in with."""
