@@ -1,0 +1,118 @@
+"""Checks everything of a new batch before anything of it is stored."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Final, TypeVar
+
+from tweezer.batch.checks.admitted import CheckedBatch, CheckedJob, CheckedProgram
+from tweezer.batch.checks.device_choice import device_of_sequences, device_of_type
+from tweezer.batch.checks.facts import Refused
+from tweezer.batch.checks.fields import check_configuration, check_tags, check_webhook
+from tweezer.batch.checks.jobs import check_job, check_register
+from tweezer.batch.checks.programs import Programs, content_hash
+from tweezer.batch.devices.catalogue import Catalogue, Device
+from tweezer.batch.settings import BatchSettings
+from tweezer.rpc.errors import InvalidInput
+from tweezer.v1.batch_pb2 import NewJob
+from tweezer.v1.batch_service_pb2 import CreateBatchRequest
+
+T = TypeVar("T")
+
+#: Jobs that are checked before other calls get a turn; some milliseconds' worth.
+_JOBS_AT_A_TIME: Final = 200
+
+
+class Admission:
+    """Says whether a batch can be taken in."""
+
+    def __init__(self, programs: Programs, catalogue: Catalogue, settings: BatchSettings) -> None:
+        self._programs, self._catalogue, self._settings = programs, catalogue, settings
+
+    async def check(self, request: CreateBatchRequest) -> CheckedBatch:
+        """Returns what the request says, or raises InvalidInput."""
+        # What is cheap comes first.
+        tags = self._check_fields(request)
+        if request.HasField("device_type"):
+            device_of_type(self._catalogue, request.device_type)
+        if request.HasField("backend_configuration"):
+            check = self._programs.check_configuration(request.backend_configuration)
+            await _blaming("backend_configuration", check)
+        program = None
+        if request.HasField("sequence"):
+            program = await self._check_program("sequence_builder", request.sequence)
+        job_programs = await self._check_job_programs(request.jobs)
+        device = self._device(request, program, job_programs)
+        if program is not None:
+            check_register("sequence_builder", program.facts, device)
+        jobs = await self._check_jobs(request.jobs, program, job_programs, device)
+        return CheckedBatch(device, program, jobs, job_programs, tags)
+
+    def _check_fields(self, request: CreateBatchRequest) -> list[str]:
+        settings = self._settings
+        count = len(request.jobs)
+        if count == 0 and not request.open:
+            raise InvalidInput("jobs", "at least one is needed unless the batch is open")
+        if count > settings.max_jobs_per_batch:
+            raise InvalidInput(
+                "jobs", f"there are {count}, and the limit is {settings.max_jobs_per_batch}"
+            )
+        own = any(job.HasField("sequence") for job in request.jobs)
+        if count and not own and not request.HasField("sequence"):
+            raise InvalidInput(
+                "sequence_builder", "is needed unless each job has a sequence of its own"
+            )
+        if request.HasField("webhook"):
+            check_webhook(request.webhook)
+        if request.HasField("configuration_json"):
+            check_configuration(request.configuration_json, settings.max_configuration_bytes)
+        return check_tags(request.tags, settings.max_tags, settings.max_tag_length)
+
+    async def _check_program(self, field: str, text: str) -> CheckedProgram:
+        program_hash = content_hash(text)
+        facts = await _blaming(field, self._programs.check_sequence(text, program_hash))
+        if not facts.has_instructions:
+            raise InvalidInput(field, "the sequence tells no channel to do anything")
+        return CheckedProgram(program_hash, text, facts)
+
+    async def _check_job_programs(self, jobs: Sequence[NewJob]) -> dict[int, CheckedProgram]:
+        # One after the other: a single batch must not take all the places in the queue.
+        return {
+            index: await self._check_program(f"jobs[{index}].sequence", job.sequence)
+            for index, job in enumerate(jobs)
+            if job.HasField("sequence")
+        }
+
+    def _device(
+        self,
+        request: CreateBatchRequest,
+        program: CheckedProgram | None,
+        job_programs: Mapping[int, CheckedProgram],
+    ) -> Device:
+        if request.HasField("device_type"):
+            return device_of_type(self._catalogue, request.device_type)
+        programs = job_programs.values() if program is None else [program]
+        return device_of_sequences(self._catalogue, (p.facts.device_name for p in programs))
+
+    async def _check_jobs(
+        self,
+        jobs: Sequence[NewJob],
+        program: CheckedProgram | None,
+        job_programs: Mapping[int, CheckedProgram],
+        device: Device,
+    ) -> list[CheckedJob]:
+        checked: list[CheckedJob] = []
+        for index, job in enumerate(jobs):
+            if index and index % _JOBS_AT_A_TIME == 0:
+                await asyncio.sleep(0)  # thousands of jobs must not hold up the other calls
+            own = job_programs.get(index)
+            checked.append(
+                check_job(f"jobs[{index}]", job, program, own, device, self._settings.max_runs)
+            )
+        return checked
+
+
+async def _blaming(field: str, check: Awaitable[T]) -> T:
+    try:
+        return await check
+    except Refused as refused:
+        raise InvalidInput(field, str(refused)) from None

@@ -1,0 +1,140 @@
+"""Turns filters and orders of batch lists into conditions and columns."""
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import ColumnElement, case, false, select
+
+from tweezer.batch.conversion import PRIORITY_FROM_MESSAGE, STATUS_FROM_MESSAGE
+from tweezer.batch.identifiers import canonical_uuid
+from tweezer.batch.models import BATCH, BATCH_TAG, QUEUE_PRIORITIES
+from tweezer.batch.paging import Paging
+from tweezer.database.timestamps import from_timestamp
+from tweezer.rpc.errors import InvalidInput
+from tweezer.v1.batch_pb2 import BatchFilter
+
+K = TypeVar("K")
+
+#: Most values of one filter; databases bound how many a statement can take.
+MAX_VALUES: Final = 1000
+
+_ID_PREFIX: Final = re.compile(r"[0-9a-f-]{1,36}")
+
+_PRIORITY_RANK: Final = case(
+    {priority: rank for rank, priority in enumerate(QUEUE_PRIORITIES)},
+    value=BATCH.c.queue_priority,
+)
+
+#: What lists can be ordered by, as the REST API names it.
+ORDER_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
+    "created_at": BATCH.c.created_at,
+    "updated_at": BATCH.c.updated_at,
+    "start_datetime": BATCH.c.start_at,
+    "end_datetime": BATCH.c.end_at,
+    "status": BATCH.c.status,
+    "device_type": BATCH.c.device_type,
+    "jobs_count": BATCH.c.jobs_count,
+    "queue_priority": _PRIORITY_RANK,
+    "id": BATCH.c.id,
+}
+
+#: Empty until a batch starts or ends; such batches come last in either direction.
+_NULLABLE: Final = frozenset({"start_datetime", "end_datetime"})
+
+
+def order_of(paging: Paging) -> list[ColumnElement[Any]]:
+    """Returns what to order by; age breaks ties, in the same direction."""
+    column = ORDER_COLUMNS[paging.column]
+    ordered = column.asc() if paging.ascending else column.desc()
+    if paging.column in _NULLABLE:
+        ordered = ordered.nulls_last()
+    return [ordered, BATCH.c.seq.asc() if paging.ascending else BATCH.c.seq.desc()]
+
+
+def conditions_of(wanted: BatchFilter, projects: Collection[str]) -> list[ColumnElement[bool]]:
+    """Returns the conditions of a filter, within the projects that the caller may see."""
+    conditions = [_in_projects(wanted, projects), *_ranges(wanted)]
+    texts: list[tuple[ColumnElement[Any], list[str]]] = [
+        (BATCH.c.id, _uuids("id", wanted.ids)),
+        (BATCH.c.user_id, _users(wanted.user_ids)),
+        (BATCH.c.device_type, _values("device_type", wanted.device_types)),
+        (BATCH.c.status, _words("status", wanted.statuses, STATUS_FROM_MESSAGE)),
+        (
+            BATCH.c.queue_priority,
+            _words("queue_priority", wanted.queue_priorities, PRIORITY_FROM_MESSAGE),
+        ),
+    ]
+    conditions += [_one_of(column, values) for column, values in texts if values]
+    if wanted.HasField("id_prefix"):
+        conditions += _starts_with(wanted.id_prefix)
+    if wanted.HasField("open"):
+        conditions.append(BATCH.c.open.is_(wanted.open))
+    if wanted.HasField("tag"):
+        tagged = select(BATCH_TAG.c.batch_seq).where(BATCH_TAG.c.tag == wanted.tag)
+        conditions.append(BATCH.c.seq.in_(tagged))
+    return conditions
+
+
+def _in_projects(wanted: BatchFilter, projects: Collection[str]) -> ColumnElement[bool]:
+    visible = set(projects)
+    if wanted.project_ids:
+        visible &= set(_uuids("project_id", wanted.project_ids))
+    return _one_of(BATCH.c.project_id, sorted(visible)) if visible else false()
+
+
+def _ranges(wanted: BatchFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.HasField("min_jobs"):
+        conditions.append(BATCH.c.jobs_count >= wanted.min_jobs)
+    if wanted.HasField("max_jobs"):
+        conditions.append(BATCH.c.jobs_count <= wanted.max_jobs)
+    if wanted.HasField("start_time"):
+        conditions.append(BATCH.c.start_at >= from_timestamp(wanted.start_time))
+    if wanted.HasField("end_time"):
+        conditions.append(BATCH.c.end_at <= from_timestamp(wanted.end_time))
+    return conditions
+
+
+def _one_of(column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[bool]:
+    # With a single value an index also gives the order of the list.
+    return column == values[0] if len(values) == 1 else column.in_(values)
+
+
+def _starts_with(prefix: str) -> list[ColumnElement[bool]]:
+    prefix = prefix.lower()
+    if not _ID_PREFIX.fullmatch(prefix):
+        raise InvalidInput("id__starts_with", "must be the first characters of a UUID")
+    # "g" comes after every character of an identifier.
+    return [BATCH.c.id >= prefix, BATCH.c.id < prefix + "g"]
+
+
+def _uuids(field: str, texts: Sequence[str]) -> list[str]:
+    return _values(field, texts, lambda text: _uuid(field, text))
+
+
+def _uuid(field: str, text: str) -> str:
+    identifier = canonical_uuid(text)
+    if identifier is None:
+        raise InvalidInput(field, f"{text[:64]!r} is not a UUID")
+    return identifier
+
+
+def _users(texts: Sequence[str]) -> list[str]:
+    # Other issuers may name users in other ways.
+    return _values("user_id", texts, lambda text: canonical_uuid(text) or text)
+
+
+def _words(field: str, values: Sequence[K], words: Mapping[K, str]) -> list[str]:
+    def word(value: K) -> str:
+        if value not in words:
+            raise InvalidInput(field, f"{value} is not known")
+        return words[value]
+
+    return _values(field, values, word)
+
+
+def _values(field: str, values: Sequence[K], convert: Callable[[K], str] = str) -> list[str]:
+    if len(values) > MAX_VALUES:
+        raise InvalidInput(field, f"has {len(values)} values, and the limit is {MAX_VALUES}")
+    return sorted({convert(value) for value in values})

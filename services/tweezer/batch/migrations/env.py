@@ -1,0 +1,14 @@
+"""Runs the migrations on the connection that the service passes; Alembic executes this file."""
+
+from alembic import context
+
+from tweezer.batch.models import BatchTable
+from tweezer.database.migrations import connection_of
+
+context.configure(
+    connection=connection_of(context.config),
+    target_metadata=BatchTable.metadata,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

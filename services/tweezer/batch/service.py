@@ -1,0 +1,135 @@
+"""Builds the batch service, runs it, and takes it down."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from tweezer.batch.checks.admission import Admission
+from tweezer.batch.checks.programs import Programs
+from tweezer.batch.checks.workers import CheckWorkers, WorkerLimits
+from tweezer.batch.device_servicer import DeviceServicer
+from tweezer.batch.devices.catalogue import read_catalogue
+from tweezer.batch.intent_loop import IntentLoop
+from tweezer.batch.program_servicer import ProgramServicer
+from tweezer.batch.progress_servicer import ProgressServicer
+from tweezer.batch.servicer import BatchServicer
+from tweezer.batch.settings import BatchSettings
+from tweezer.batch.watch import BatchChanges
+from tweezer.database import migrations
+from tweezer.database.sqlite import SqliteDatabase, create_sqlite_engine
+from tweezer.identity import store as identity_store
+from tweezer.identity.bootstrap import prepare as prepare_identity
+from tweezer.identity.passwords import PasswordChecker
+from tweezer.identity.servicer import AccountServicer
+from tweezer.identity.tokens import TokenIssuer
+from tweezer.internal.v1.program_service_pb2_grpc import add_ProgramServiceServicer_to_server
+from tweezer.internal.v1.progress_service_pb2_grpc import add_ProgressServiceServicer_to_server
+from tweezer.internal.v1.queue_service_pb2_grpc import QueueServiceStub
+from tweezer.process.run import background
+from tweezer.rpc.channel import open_service_channel
+from tweezer.rpc.server import build_server, start_server
+from tweezer.v1.account_service_pb2_grpc import add_AccountServiceServicer_to_server
+from tweezer.v1.batch_service_pb2_grpc import add_BatchServiceServicer_to_server
+from tweezer.v1.device_service_pb2_grpc import add_DeviceServiceServicer_to_server
+
+log = structlog.get_logger(__name__)
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+SERVICE_NAMES: Final = (
+    "tweezer.v1.BatchService",
+    "tweezer.v1.DeviceService",
+    "tweezer.v1.AccountService",
+    "tweezer.internal.v1.ProgressService",
+    "tweezer.internal.v1.ProgramService",
+)
+
+
+async def serve(settings: BatchSettings, stop: asyncio.Event) -> None:
+    """Runs the service until `stop` is set."""
+    async with running_service(settings) as port:
+        log.info("serving", port=port)
+        await stop.wait()
+
+
+@asynccontextmanager
+async def running_service(
+    settings: BatchSettings, workers: CheckWorkers | None = None
+) -> AsyncIterator[int]:
+    """Runs the service while the body runs, and gives the port that it listens on.
+
+    `workers` check the sequences in place of the service's own.
+    """
+    prepare(settings)
+    async with AsyncExitStack() as stack:
+        database = SqliteDatabase(settings.batch_database_file)
+        stack.push_async_callback(database.close)
+        identity = SqliteDatabase(settings.identity_database_file)
+        stack.push_async_callback(identity.close)
+        if workers is None:
+            workers = _own_workers(settings)
+            stack.callback(workers.close)
+        passwords = PasswordChecker(settings.login_workers, settings.max_waiting_logins)
+        stack.callback(passwords.close)
+
+        # The server makes the service key that the channel uses.
+        server = build_server(settings)
+        channel = await stack.enter_async_context(
+            open_service_channel(settings, settings.job_address)
+        )
+        queue = QueueServiceStub(channel)
+        changes = BatchChanges()
+        intents = IntentLoop(database, queue, settings.intents_per_call)
+        programs = Programs(workers, settings)
+        catalogue = read_catalogue(settings.device_atom_limits)
+
+        async def queue_priority_of(project_id: str) -> str:
+            return await identity.read(lambda c: identity_store.queue_priority_of(c, project_id))
+
+        add_BatchServiceServicer_to_server(
+            BatchServicer(
+                database,
+                Admission(programs, catalogue, settings),
+                queue,
+                intents,
+                changes,
+                queue_priority_of,
+                settings.watch_reread_s,
+            ),
+            server,
+        )
+        add_DeviceServiceServicer_to_server(DeviceServicer(database, catalogue), server)
+        add_AccountServiceServicer_to_server(
+            AccountServicer(identity, passwords, TokenIssuer(prepare_identity(settings), settings)),
+            server,
+        )
+        add_ProgressServiceServicer_to_server(ProgressServicer(database, changes), server)
+        add_ProgramServiceServicer_to_server(ProgramServicer(database, programs), server)
+
+        async with background(intents=intents.run()):
+            port = await start_server(server, settings.batch_listen, SERVICE_NAMES)
+            try:
+                yield port
+            finally:
+                changes.close()
+                await server.stop(settings.stop_grace_s)
+
+
+def prepare(settings: BatchSettings) -> None:
+    """Creates the tables that are missing."""
+    engine = create_sqlite_engine(settings.batch_database_file)
+    try:
+        migrations.upgrade(engine, MIGRATIONS)
+    finally:
+        engine.dispose()
+
+
+def _own_workers(settings: BatchSettings) -> CheckWorkers:
+    limits = WorkerLimits(settings.check_memory_bytes, settings.check_cpu_s)
+    workers = CheckWorkers(settings.check_workers, limits, settings.max_waiting_checks)
+    workers.start()
+    return workers

@@ -1,0 +1,58 @@
+"""Settings of the batch service."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from tweezer.identity.settings import IdentitySettings
+
+
+class BatchSettings(IdentitySettings):
+    """What an operator can set of the batch service."""
+
+    batch_listen: str = "127.0.0.1:8001"
+    """Address to listen on."""
+
+    max_sequence_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    """Largest sequence, in bytes of its text."""
+    max_jobs_per_batch: int = Field(default=10_000, ge=1)
+    """Most jobs of one batch."""
+    max_runs: int = Field(default=1_000_000, ge=1)
+    """Most shots of one job. A million shots of any register are drawn in seconds and counted in
+    some tens of megabytes; a thousand times that would fill the memory of a worker."""
+    max_variables: int = Field(default=1000, ge=1)
+    """Most variables that a sequence declares."""
+    max_variable_values: int = Field(default=10_000, ge=1)
+    """Most values that the variables of a sequence take together."""
+    max_configuration_bytes: int = Field(default=256 * 1024, ge=1024)
+    """Largest backend configuration or legacy configuration, in bytes. Lists show both, and a page
+    of 100 must fit into a message."""
+    max_tags: int = Field(default=100, ge=0)
+    """Most tags of a batch."""
+    max_tag_length: int = Field(default=256, ge=1)
+    """Longest tag, in characters."""
+    device_atom_limits: dict[str, int] = Field(default_factory=dict)
+    """Largest register of a device type, in place of what its file says; a JSON object."""
+
+    check_workers: int = Field(default=1, ge=1)
+    """Processes that check sequences, each with Pulser in memory (about 150 MiB)."""
+    check_cpu_s: int = Field(default=10, ge=1)
+    """Longest that one check may compute, in seconds."""
+    check_memory_bytes: int = Field(default=1024 * 1024 * 1024, ge=64 * 1024 * 1024)
+    """Most memory that a check may take beyond what Pulser itself needs (on Linux)."""
+    max_waiting_checks: int = Field(default=1000, ge=1)
+    """Checks that may wait for a process before more are turned away."""
+    programs_remembered: int = Field(default=4096, ge=1)
+    """Sequences of which the outcome of the check is kept in memory."""
+
+    intents_per_call: int = Field(default=200, ge=1)
+    """Most batches of which JobService is told in one call."""
+    watch_reread_s: float = Field(default=30.0, gt=0)
+    """How often a watched batch is read again without a sign of change, in seconds."""
+    stop_grace_s: float = Field(default=5.0, ge=0)
+    """How long calls under way may take when the service stops, in seconds."""
+
+    @property
+    def batch_database_file(self) -> Path:
+        """The database."""
+        return self.data_dir / "batch.db"

@@ -1,0 +1,1 @@
+"""Statements on the batch service's tables, as functions of a connection."""

@@ -1,0 +1,71 @@
+"""Reads of batches."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
+
+from tweezer.batch.models import BATCH, PROGRAM
+from tweezer.batch.store.rows import BATCH_COLUMNS, BatchRow
+
+_BATCH: Final = select(*BATCH_COLUMNS).where(BATCH.c.id == bindparam("id"))
+
+_BATCH_AND_SEQUENCE: Final = (
+    select(*BATCH_COLUMNS, PROGRAM.c.sequence)
+    .outerjoin(PROGRAM, PROGRAM.c.hash == BATCH.c.program_hash)
+    .where(BATCH.c.id == bindparam("id"))
+)
+
+_MEAN_WAIT: Final = select(func.avg(BATCH.c.start_at - BATCH.c.created_at)).where(
+    BATCH.c.device_type == bindparam("device_type"), BATCH.c.start_at >= bindparam("since")
+)
+
+
+def find_batch(connection: Connection, batch_id: str) -> BatchRow | None:
+    """Returns a batch without its sequence."""
+    row = connection.execute(_BATCH, {"id": batch_id}).first()
+    return None if row is None else BatchRow(*row)
+
+
+def find_batch_and_sequence(
+    connection: Connection, batch_id: str
+) -> tuple[BatchRow, str | None] | None:
+    """Returns a batch and the sequence that its jobs share."""
+    row = connection.execute(_BATCH_AND_SEQUENCE, {"id": batch_id}).first()
+    return None if row is None else (BatchRow(*row[:-1]), row[-1])
+
+
+def list_batches(
+    connection: Connection,
+    conditions: Sequence[ColumnElement[bool]],
+    order: Sequence[ColumnElement[Any]],
+    size: int,
+    skip: int,
+) -> tuple[list[BatchRow], int]:
+    """Returns a page of batches without their sequences, and how many there are in all."""
+    rows = connection.execute(page_query(conditions, order, size, skip))
+    batches = [BatchRow(*row) for row in rows]
+    if skip == 0 and len(batches) < size:
+        return batches, len(batches)
+    total = connection.execute(select(func.count()).select_from(BATCH).where(*conditions))
+    return batches, total.scalar_one()
+
+
+def page_query(
+    conditions: Sequence[ColumnElement[bool]],
+    order: Sequence[ColumnElement[Any]],
+    size: int,
+    skip: int,
+) -> Select[Any]:
+    """Returns the query of a page.
+
+    It passes over the skipped batches in an index, and fetches the rows of the page only.
+    """
+    page = select(BATCH.c.seq).where(*conditions).order_by(*order).limit(size).offset(skip)
+    return select(*BATCH_COLUMNS).where(BATCH.c.seq.in_(page)).order_by(*order)
+
+
+def mean_wait_s(connection: Connection, device_type: str, since: int) -> int:
+    """Returns how long the batches that started since then had waited, in whole seconds."""
+    mean = connection.execute(_MEAN_WAIT, {"device_type": device_type, "since": since}).scalar_one()
+    return 0 if mean is None else int(mean) // 1_000_000
