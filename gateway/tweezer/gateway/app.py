@@ -1,0 +1,57 @@
+"""Builds the ASGI application."""
+
+from collections.abc import Iterator
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.routing import BaseRoute
+
+from tweezer.gateway.asgi.body import BoundedBody
+from tweezer.gateway.asgi.crash_guard import CrashGuard
+from tweezer.gateway.asgi.prefix import Prefix
+from tweezer.gateway.asgi.request_id import RequestId
+from tweezer.gateway.calls import Backend
+from tweezer.gateway.documentation import describe
+from tweezer.gateway.errors import add_error_handlers
+from tweezer.gateway.routes import account, auth, batches, devices, health, jobs, results
+from tweezer.gateway.settings import GatewaySettings
+from tweezer.gateway.stubs import Stubs
+
+_DESCRIPTION = """\
+The Pasqal Cloud batch API on your own machines. Core paths are served at the root and under
+`/core-fast`, the account API under `/account`.
+"""
+
+
+def create_app(settings: GatewaySettings, stubs: Stubs) -> FastAPI:
+    """Returns the application; it makes no call before the first request."""
+    app = FastAPI(
+        title="Tweezer",
+        description=_DESCRIPTION,
+        version=version("tweezer"),
+        routes=list(_routes()),
+        # Their pages load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        # A redirect has no JSON body, and some clients drop the token on the way.
+        redirect_slashes=False,
+    )
+    app.state.backend = Backend(settings, stubs)
+    add_error_handlers(app)
+    describe(app)
+    # The last one added sees a request first.
+    app.add_middleware(BoundedBody, max_bytes=settings.gateway_max_body_bytes)
+    app.add_middleware(Prefix, prefix="/core-fast")
+    app.add_middleware(CrashGuard)
+    app.add_middleware(RequestId)
+    return app
+
+
+def _routes() -> Iterator[BaseRoute]:
+    """Yields the routes, those that are polled first: they are tried one after the other.
+
+    They are handed over as they are, because FastAPI's routers within routers cost each request
+    more than the route itself.
+    """
+    for module in (batches, jobs, results, devices, auth, account, health):
+        yield from module.router.routes

@@ -1,0 +1,1 @@
+"""What every HTTP request passes through before it reaches a route; plain ASGI."""

@@ -1,0 +1,35 @@
+"""Answers a request whose handling failed unexpectedly, without telling why."""
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tweezer.gateway import jsend
+
+log = structlog.get_logger(__name__)
+
+
+class CrashGuard:
+    """Logs what no error handler expected and answers 500 in JSend."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on."""
+        started = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting_send)
+        except Exception as error:
+            if scope["type"] != "http" or started:
+                # The server breaks the connection, so that half an answer is not taken for one.
+                raise
+            request_id = scope["state"]["request_id"]
+            log.error("unexpected error", request_id=request_id, path=scope["path"], exc_info=error)
+            answer = jsend.failure(500, "internal error", request_id=request_id)
+            await answer(scope, receive, send)

@@ -1,0 +1,55 @@
+"""How a route calls a service: with the caller's credential and a deadline."""
+
+import re
+from dataclasses import dataclass
+from typing import Final, TypeVar, cast
+
+import grpc
+from starlette.requests import Request
+
+from tweezer.gateway.errors import HEADERS
+from tweezer.gateway.problems import Refused
+from tweezer.gateway.settings import GatewaySettings
+from tweezer.gateway.stubs import Stubs
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+#: What gRPC metadata can carry, and no more than any issuer's token needs.
+_CREDENTIAL: Final = re.compile(r"[\x20-\x7e]{1,8192}")
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What the routes work with; `app.state.backend`."""
+
+    settings: GatewaySettings
+    stubs: Stubs
+
+
+def backend_of(request: Request) -> Backend:
+    """Returns what the routes of this app work with."""
+    return cast(Backend, request.app.state.backend)
+
+
+async def call(
+    request: Request,
+    method: grpc.aio.UnaryUnaryMultiCallable[_Request, _Response],
+    message: _Request,
+) -> _Response:
+    """Calls a service on behalf of the caller."""
+    return await method(
+        message,
+        timeout=backend_of(request).settings.gateway_call_deadline,
+        metadata=_credential(request),
+    )
+
+
+def _credential(request: Request) -> tuple[tuple[str, str], ...]:
+    """Returns the Authorization header as it is; whether it is any good, the services decide."""
+    authorization = request.headers.get("authorization")
+    if authorization is None:
+        return ()
+    if not _CREDENTIAL.fullmatch(authorization):
+        raise Refused(401, "the token is not valid", HEADERS[401])
+    return (("authorization", authorization),)

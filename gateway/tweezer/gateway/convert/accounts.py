@@ -1,0 +1,26 @@
+"""Projects and tokens: protobuf to what the API answers."""
+
+from typing import Any
+
+from tweezer.gateway.convert import words
+from tweezer.v1.account_service_pb2 import IssueTokenResponse, Project
+
+
+def project(project: Project) -> dict[str, Any]:
+    """Returns a project as the account API shows it."""
+    return {
+        "id": project.id,
+        "project_id": project.id,
+        "name": project.name,
+        "project_status": "ACTIVE",
+        "queue_priority": words.QUEUE_PRIORITY[project.queue_priority],
+    }
+
+
+def token(response: IssueTokenResponse) -> dict[str, Any]:
+    """Returns a token as OAuth 2 has it."""
+    return {
+        "access_token": response.access_token,
+        "token_type": "Bearer",
+        "expires_in": response.lifetime.seconds,
+    }

@@ -1,0 +1,15 @@
+"""Pages of lists."""
+
+from tweezer.gateway.convert import words
+from tweezer.gateway.schemas.queries import PageQuery
+from tweezer.v1.paging_pb2 import Page
+
+
+def page_of(query: PageQuery) -> Page:
+    """Returns the page that a query asks for."""
+    return Page(
+        size=query.limit,
+        skip=query.offset,
+        order_by=query.order_by,
+        direction=words.SORT_DIRECTION_OF[query.order_by_direction],
+    )

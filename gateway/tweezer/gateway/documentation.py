@@ -1,0 +1,79 @@
+"""What OpenAPI says about the operations beyond what FastAPI finds out by itself."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from tweezer.gateway.schemas.bodies import CreateBatch
+from tweezer.gateway.schemas.envelopes import Failure, Invalid
+from tweezer.gateway.schemas.queries import parameters
+
+_REFERENCE: Final = "#/components/schemas/{model}"
+
+#: Key of `responses=` to description; every operation can fail in these ways.
+_ALWAYS: Final[dict[int | str, dict[str, Any]]] = {
+    500: {"model": Failure, "description": "Unexpected error; nothing is known about its effect."},
+    503: {"model": Failure, "description": "A part of the system is not available at present."},
+    504: {"model": Failure, "description": "A part of the system did not answer in time."},
+}
+
+_ERRORS: Final[dict[int, dict[str, Any]]] = {
+    400: {"model": Failure, "description": "The body cannot be decompressed."},
+    401: {"model": Failure, "description": "No valid bearer token."},
+    404: {"model": Failure, "description": "It does not exist, or is not the caller's."},
+    409: {"model": Failure, "description": "It does not fit the present state."},
+    413: {"model": Failure, "description": "The body is too large."},
+    415: {"model": Failure, "description": "The body is compressed with something else than gzip."},
+    422: {"model": Invalid, "description": "Invalid input; each problem names its field."},
+    429: {"model": Failure, "description": "A limit is reached."},
+}
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Returns the `responses=` of a route that can fail in these ways, and those all can."""
+    return {**{status: _ERRORS[status] for status in statuses}, **_ALWAYS}
+
+
+def bearer(**more: Any) -> dict[str, Any]:
+    """Returns the `openapi_extra=` of a route that needs a token."""
+    return {"security": [{"bearer": []}], **more}
+
+
+def query(model: type[BaseModel]) -> dict[str, Any]:
+    """Returns the part of `openapi_extra=` that documents a query."""
+    return {"parameters": parameters(model)}
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """Returns the part of `openapi_extra=` that documents a JSON body."""
+    schema = {"$ref": _REFERENCE.format(model=model.__name__)}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def describe(app: FastAPI) -> None:
+    """Makes the app's OpenAPI page complete."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _page(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _page(app: FastAPI) -> dict[str, Any]:
+    page = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    components = page["components"]
+    components["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    }
+    # Routes read their bodies themselves, so FastAPI does not see the models.
+    for model in (CreateBatch,):
+        schema = model.model_json_schema(ref_template=_REFERENCE)
+        components["schemas"].update(schema.pop("$defs", {}))
+        components["schemas"][model.__name__] = schema
+    return page

@@ -1,0 +1,34 @@
+"""The account API, as far as clients need it."""
+
+from fastapi import APIRouter, Request, Response
+
+from tweezer.gateway import jsend
+from tweezer.gateway.calls import backend_of, call
+from tweezer.gateway.convert import accounts
+from tweezer.gateway.documentation import bearer, errors, query
+from tweezer.gateway.query_string import read_query
+from tweezer.gateway.schemas.answers import Project
+from tweezer.gateway.schemas.envelopes import Success
+from tweezer.gateway.schemas.queries import ProjectQuery
+from tweezer.v1.account_service_pb2 import ListProjectsRequest
+
+router = APIRouter(tags=["account"])
+
+
+@router.get("/api/v1/projects", include_in_schema=False)
+@router.get(
+    "/account/api/v1/projects",
+    summary="List the caller's projects",
+    response_model=Success[list[Project]],
+    responses=errors(401, 422),
+    openapi_extra=bearer(**query(ProjectQuery)),
+)
+async def list_projects(request: Request) -> Response:
+    """Returns the projects that the caller belongs to. All of them are active."""
+    wanted = read_query(request, ProjectQuery)
+    stub = backend_of(request).stubs.accounts
+    response = await call(request, stub.ListProjects, ListProjectsRequest())
+    rows = [accounts.project(project) for project in response.projects]
+    return jsend.success(
+        [row for row in rows if wanted.project_status in (None, row["project_status"])]
+    )

@@ -1,0 +1,51 @@
+"""Whether the gateway and the services behind it can serve."""
+
+import asyncio
+from typing import Final
+
+import grpc
+from fastapi import APIRouter, Request, Response
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from tweezer.gateway import jsend
+from tweezer.gateway.calls import backend_of
+from tweezer.gateway.documentation import errors
+from tweezer.gateway.errors import HEADERS
+from tweezer.gateway.schemas.answers import Health
+from tweezer.gateway.schemas.envelopes import Success
+
+router = APIRouter(tags=["health"])
+
+#: A service that takes longer, in seconds, does not count as serving.
+_PATIENCE: Final = 2.0
+
+_SERVING: Final = "SERVING"
+
+
+@router.get(
+    "/health",
+    summary="Get the state of the system",
+    response_model=Success[Health],
+    responses={503: errors()[503]},
+)
+async def get_health(request: Request) -> Response:
+    """Asks the services whether they serve; 503 unless all do."""
+    stubs = backend_of(request).stubs
+    batch, job = await asyncio.gather(_state(stubs.batch_health), _state(stubs.job_health))
+    services = {"batch": batch, "job": job}
+    if all(state == _SERVING for state in services.values()):
+        return jsend.success({"services": services})
+    return jsend.failure(
+        503, "not all services serve at present", headers=HEADERS[503], services=services
+    )
+
+
+async def _state(stub: HealthStub) -> str:
+    try:
+        response = await stub.Check(  # type: ignore[attr-defined]
+            HealthCheckRequest(), timeout=_PATIENCE
+        )
+    except grpc.aio.AioRpcError as error:
+        return error.code().name
+    return HealthCheckResponse.ServingStatus.Name(response.status)

@@ -1,0 +1,50 @@
+"""Settings of the gateway process."""
+
+from typing import Self
+
+from pydantic import AnyHttpUrl, Field, model_validator
+
+from tweezer.process.settings import ProcessSettings
+
+_MIB = 1024 * 1024
+
+
+class GatewaySettings(ProcessSettings):
+    """Where the gateway listens, whom it calls and what it lets in."""
+
+    gateway_host: str = "127.0.0.1"
+    """Address to listen on."""
+    gateway_port: int = Field(default=8000, ge=0, le=65535)
+    """Port to listen on; 0 takes any free one."""
+    public_url: AnyHttpUrl | None = None
+    """Base of the links that clients follow; absent takes it from each request. Needed behind a
+    proxy that ends TLS or changes the host name."""
+
+    # The next three are named as in the settings of the gRPC services, so that one environment
+    # serves all processes.
+    batch_address: str = "127.0.0.1:8001"
+    """Where BatchService, DeviceService and AccountService listen."""
+    job_address: str = "127.0.0.1:8002"
+    """Where JobService listens."""
+    max_message_bytes: int = Field(default=64 * _MIB, ge=_MIB)
+    """Largest gRPC message, in bytes."""
+
+    gateway_max_body_bytes: int = Field(default=32 * _MIB, ge=1024)
+    """Largest request body, in bytes, as sent and after decompression."""
+    gateway_max_body_values: int = Field(default=1_000_000, ge=1000)
+    """Most values in a JSON body: small values take many times their size in memory."""
+    gateway_max_header_bytes: int = Field(default=64 * 1024, ge=8 * 1024)
+    """Largest head of a request (first line and headers), in bytes."""
+    gateway_call_deadline: float = Field(default=25.0, gt=0)
+    """Deadline of a call to a service, in seconds. Shorter than the 30 s of the public client, so
+    that it gets an answer that says what happened."""
+    gateway_download_deadline: float = Field(default=600.0, gt=0)
+    """Deadline of a result download, in seconds."""
+    gateway_shutdown_grace: int = Field(default=10, ge=0)
+    """How long running requests may go on when the process stops, in seconds."""
+
+    @model_validator(mode="after")
+    def _bodies_fit_messages(self) -> Self:
+        if self.gateway_max_body_bytes > self.max_message_bytes:
+            raise ValueError("gateway_max_body_bytes must not be above max_message_bytes")
+        return self
