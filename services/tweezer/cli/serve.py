@@ -1,0 +1,29 @@
+"""`tweezer serve`: one process in the foreground."""
+
+import os
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from tweezer.cli.options import DataDir, resolve_data_dir
+
+
+class Process(StrEnum):
+    """Processes that can be started alone."""
+
+    BATCH = "batch"  #: batches, programs, devices, accounts
+    JOB = "job"  #: jobs, the queue, results
+    EXECUTION = "execution"  #: emulation
+    GATEWAY = "gateway"  #: the REST API
+
+
+def serve(
+    process: Annotated[Process, typer.Argument(help="What to run.", show_default=False)],
+    data_dir: DataDir = None,
+) -> None:
+    """Run one process in the foreground; its settings come from TWEEZER_* variables."""
+    environment = {**os.environ, "TWEEZER_DATA_DIR": str(resolve_data_dir(data_dir))}
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, "-m", f"tweezer.{process}"], environment)

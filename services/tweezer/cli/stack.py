@@ -1,0 +1,136 @@
+"""A whole Tweezer on one machine: which processes it has and how they find each other."""
+
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tweezer.cli import endpoints, readiness
+from tweezer.cli.child import ProcessSpec
+from tweezer.cli.endpoints import Endpoints
+from tweezer.cli.ports import address, choose_ports, local_address
+from tweezer.cli.signals import StopRequests, until_set
+from tweezer.cli.supervisor import Supervisor
+
+_LOOPBACK: Final = "127.0.0.1"
+_EXECUTION: Final = "execution"
+
+Use = Callable[[Endpoints], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class StackOptions:
+    """What the user can choose about a stack."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    batch_port: int = 0
+    job_port: int = 0
+    workers: int | None = None
+    """Number of emulations at a time; None leaves it to the execution service."""
+    log_level: str | None = None
+    """Least severe messages that are shown; None leaves it to the environment."""
+
+
+def bootstrap(data_dir: Path) -> None:
+    """Makes keys, and at the first start a user and a project."""
+    from tweezer.identity.bootstrap import bootstrap as bootstrap_identity
+    from tweezer.identity.settings import IdentitySettings
+
+    bootstrap_identity(IdentitySettings(data_dir=data_dir))
+
+
+async def run_stack(
+    options: StackOptions,
+    lock: int,
+    requests: StopRequests,
+    say: Callable[[str], None],
+    use: Use,
+) -> None:
+    """Runs a stack while `use` runs, or until a stop is requested.
+
+    Raises CannotListen before anything is started, and ProcessFailed when a process cannot be
+    kept running. `lock` is the descriptor that keeps the data folder locked.
+    """
+    ports = choose_ports(
+        {
+            "--port": (options.host, options.port),
+            "--batch-port": (options.host, options.batch_port),
+            "--job-port": (options.host, options.job_port),
+            # Only this command ever asks the execution service anything: whether it is ready.
+            _EXECUTION: (_LOOPBACK, 0),
+        },
+    )
+    where = Endpoints(
+        url=f"http://{local_address(options.host, ports['--port'])}",
+        batch=local_address(options.host, ports["--batch-port"]),
+        job=local_address(options.host, ports["--job-port"]),
+    )
+    supervisor = Supervisor(
+        _stages(where, address(_LOOPBACK, ports[_EXECUTION]), _environment(options, ports, where)),
+        echo=_pass_on,
+        say=say,
+        inherited=[lock],
+    )
+    try:
+        await until_set(requests.stop, supervisor.start())
+        if not requests.stop.is_set():
+            endpoints.write(options.data_dir, where)
+            await until_set(requests.stop, use(where), supervisor.keep_running())
+    finally:
+        if requests.stop.is_set():
+            say("stopping; Ctrl-C again stops at once")
+        endpoints.remove(options.data_dir)
+        await supervisor.stop(requests.force)
+
+
+def _stages(
+    where: Endpoints, execution: str, environment: Mapping[str, str]
+) -> list[list[ProcessSpec]]:
+    def spec(name: str, ready: Callable[[], Awaitable[None]]) -> ProcessSpec:
+        return ProcessSpec(name, (sys.executable, "-m", f"tweezer.{name}"), environment, ready)
+
+    return [
+        # No new requests; those that run are answered.
+        [spec("gateway", lambda: readiness.http_ready(f"{where.url}/health"))],
+        # Jobs that run are handed back to the job service, which must be there to take them.
+        [spec("execution", lambda: readiness.grpc_ready(execution))],
+        [
+            spec("batch", lambda: readiness.grpc_ready(where.batch)),
+            spec("job", lambda: readiness.grpc_ready(where.job)),
+        ],
+    ]
+
+
+def _environment(
+    options: StackOptions, ports: Mapping[str, int], where: Endpoints
+) -> dict[str, str]:
+    environment = {
+        **os.environ,
+        "TWEEZER_DATA_DIR": str(options.data_dir),
+        "TWEEZER_STOP_ON_STDIN_CLOSE": "true",
+        "TWEEZER_BATCH_LISTEN": address(options.host, ports["--batch-port"]),
+        "TWEEZER_JOB_LISTEN": address(options.host, ports["--job-port"]),
+        "TWEEZER_EXECUTION_LISTEN": address(_LOOPBACK, ports[_EXECUTION]),
+        "TWEEZER_GATEWAY_HOST": options.host,
+        "TWEEZER_GATEWAY_PORT": str(ports["--port"]),
+        "TWEEZER_BATCH_ADDRESS": where.batch,
+        "TWEEZER_JOB_ADDRESS": where.job,
+    }
+    if options.workers is not None:
+        environment["TWEEZER_EXECUTION_WORKERS"] = str(options.workers)
+    if options.log_level is not None:
+        environment["TWEEZER_LOG_LEVEL"] = options.log_level
+    return environment
+
+
+def _pass_on(output: bytes) -> None:
+    try:
+        sys.stderr.buffer.write(output)
+        sys.stderr.buffer.flush()
+    except BrokenPipeError:
+        # Whoever read our messages is gone; the processes go on and are still listened to.
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - stays open as long as the process

@@ -1,0 +1,91 @@
+"""`tweezer up`: everything, in the foreground."""
+
+import asyncio
+import os
+from typing import Annotated
+
+import typer
+
+from tweezer.cli.data_lock import hold
+from tweezer.cli.endpoints import Endpoints
+from tweezer.cli.facts import read_account
+from tweezer.cli.failure import Failure
+from tweezer.cli.options import DataDir, resolve_data_dir
+from tweezer.cli.signals import stop_requests
+from tweezer.cli.stack import StackOptions, bootstrap, run_stack
+from tweezer.cli.terminal import answers, fail, print_rows, warn
+
+
+def up(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on, for HTTP and for gRPC.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="Port of the REST API; 0 takes a free one.", min=0, max=65535)
+    ] = 8000,
+    batch_port: Annotated[
+        int,
+        typer.Option(help="gRPC port of the batch service; 0 takes a free one.", min=0, max=65535),
+    ] = 8001,
+    job_port: Annotated[
+        int,
+        typer.Option(help="gRPC port of the job service; 0 takes a free one.", min=0, max=65535),
+    ] = 8002,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Jobs emulated at a time.", min=1, show_default="one per CPU core"),
+    ] = None,
+    data_dir: DataDir = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show what the processes do.")
+    ] = False,
+) -> None:
+    """Start everything and keep it running until Ctrl-C.
+
+    The first start on a data folder creates a user with a random password and a project.
+    """
+    options = StackOptions(
+        data_dir=resolve_data_dir(data_dir),
+        host=host,
+        port=port,
+        batch_port=batch_port,
+        job_port=job_port,
+        workers=workers,
+        log_level=_log_level(verbose),
+    )
+    try:
+        with hold(options.data_dir) as lock:
+            bootstrap(options.data_dir)
+            asyncio.run(_run(options, lock))
+    except Failure as error:
+        fail(str(error))
+
+
+async def _run(options: StackOptions, lock: int) -> None:
+    async def announce_and_wait(where: Endpoints) -> None:
+        _announce(where, options)
+        await requests.stop.wait()
+
+    async with stop_requests() as requests:
+        await run_stack(options, lock, requests, warn, announce_and_wait)
+
+
+def _announce(where: Endpoints, options: StackOptions) -> None:
+    rows = {"REST API": where.url, "gRPC": f"batch {where.batch}, job {where.job}"}
+    account = read_account(options.data_dir)
+    if account is not None:
+        rows |= {
+            "user name": account.username,
+            "password": account.password,
+            "project": account.project_id,
+        }
+    console = answers()
+    console.print("[bold green]Tweezer is running.[/]")
+    print_rows(console, rows | {"data folder": str(options.data_dir)})
+    console.print("Press Ctrl-C to stop.")
+
+
+def _log_level(verbose: bool) -> str | None:
+    if verbose:
+        return "info"
+    return None if "TWEEZER_LOG_LEVEL" in os.environ else "warning"

@@ -1,0 +1,182 @@
+"""A whole Tweezer, started by its real command in processes of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pasqal_cloud import PasqalCloudConnection
+from pasqal_cloud.endpoints import Endpoints, TokenProviderConf
+from pasqal_cloud.pasqal_cloud_client import PasqalCloudClient
+
+TWEEZER = str(Path(sys.executable).with_name("tweezer"))
+
+#: How long anything may take that ends by itself, in seconds.
+PATIENCE = 120
+
+
+class Stack:
+    """One `tweezer up`, from its start to its end."""
+
+    def __init__(self, data_dir: Path, *options: str, **environment: str) -> None:
+        self.data_dir = data_dir
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self.messages = data_dir.with_name(f"{data_dir.name}.stderr")
+        ports = ("--port", "0", "--batch-port", "0", "--job-port", "0")
+        with self.messages.open("ab") as stderr:
+            self.process = subprocess.Popen(
+                [TWEEZER, "up", "--data-dir", str(data_dir), *ports, *options],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                env={**os.environ, **environment},
+                # A group of its own: a test can send it signals as a terminal does.
+                process_group=0,
+            )
+        assert self.process.stdout is not None
+        self.announcement = ""
+        for line in self.process.stdout:
+            self.announcement += line
+            if "Press Ctrl-C" in line:
+                break
+        else:
+            self.process.wait(PATIENCE)
+            raise AssertionError(f"tweezer up did not start:\n{self.messages.read_text()}")
+        self.facts: dict[str, Any] = json.loads(
+            subprocess.check_output([TWEEZER, "connection", "--json", "--data-dir", str(data_dir)])
+        )
+
+    def members(self) -> dict[int, str]:
+        """Returns every process of the stack: what `tweezer up` started, and their children."""
+        found, parents = {}, {self.process.pid}
+        table = processes()
+        while parents:
+            children = {pid: name for pid, (parent, name) in table.items() if parent in parents}
+            found |= children
+            parents = set(children)
+        return found
+
+    def signal_terminal(self, number: int) -> None:
+        """Sends a signal to the foreground group, as the terminal does on Ctrl-C."""
+        os.killpg(self.process.pid, number)
+
+    def wait(self) -> int:
+        """Waits for the end and returns the exit code."""
+        return self.process.wait(PATIENCE)
+
+    def stop(self) -> int:
+        """Asks it to stop and returns the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        code = self.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+    def api(self, token: str | None = None) -> httpx.Client:
+        """Returns a client of the core API, logged in unless another token is given."""
+        if token is None:
+            token = self.token()
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.Client(
+            base_url=self.facts["core"],
+            headers=headers,
+            timeout=30,
+            # Connecting is tried again: a killed gateway takes seconds to be back.
+            transport=httpx.HTTPTransport(retries=6),
+            trust_env=False,
+        )
+
+    def token(self) -> str:
+        """Logs in."""
+        answer = httpx.post(
+            self.facts["token_endpoint"],
+            data={
+                "client_id": "test",
+                "grant_type": "password",
+                "username": self.facts["username"],
+                "password": self.facts["password"],
+            },
+            trust_env=False,
+        )
+        return answer.raise_for_status().json()["access_token"]
+
+    def token_conf(self) -> TokenProviderConf:
+        """Returns how the public client logs in."""
+        return TokenProviderConf(
+            token_endpoint=self.facts["token_endpoint"],
+            public_client_id="test",
+            audience="tweezer",
+            realm="tweezer",
+            grant_type="password",
+        )
+
+    def credentials(self) -> dict[str, Any]:
+        """Returns the arguments of the public client's classes."""
+        return {
+            "username": self.facts["username"],
+            "password": self.facts["password"],
+            "project_id": self.facts["project_id"],
+            "endpoints": Endpoints(core=self.facts["core"], account=self.facts["account"]),
+            "auth_config": self.token_conf(),
+        }
+
+
+def processes() -> dict[int, tuple[int, str]]:
+    """Returns parent and name of every process of the machine that is not dead."""
+    table = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                head, _, tail = (folder / "stat").read_text().rpartition(")")
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it ended while we looked
+            state, parent = tail.split()[:2]
+            if state not in "ZX":
+                table[int(folder.name)] = (int(parent), head.partition("(")[2])
+    return table
+
+
+@pytest.fixture(scope="session")
+def start_stack() -> Iterator[Callable[..., Stack]]:
+    """Starts stacks and stops those that still run at the end."""
+    with ExitStack() as stacks:
+
+        def start(*arguments: Any, **environment: str) -> Stack:
+            stack = Stack(*arguments, **environment)
+            stacks.callback(stack.stop)
+            return stack
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def stack(start_stack: Callable[..., Stack], tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """The stack that most tests share."""
+    return start_stack(tmp_path_factory.mktemp("shared") / "data", "--workers", "2")
+
+
+@pytest.fixture
+def api(stack: Stack) -> Iterator[httpx.Client]:
+    """A logged-in client of the core API."""
+    with stack.api() as client:
+        yield client
+
+
+@pytest.fixture
+def connection(stack: Stack) -> PasqalCloudConnection:
+    """The public client's connection for Pulser's remote backends."""
+    return PasqalCloudConnection(**stack.credentials())
+
+
+@pytest.fixture
+def client(stack: Stack) -> PasqalCloudClient:
+    """The public client."""
+    return PasqalCloudClient(**stack.credentials())

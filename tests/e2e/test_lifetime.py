@@ -1,0 +1,222 @@
+"""Starting, stopping and dying: what becomes of the processes and of the work."""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from tweezer.cli.programs import afm_sweep
+from tweezer.v1.batch_pb2 import BatchStatus
+from tweezer.v1.batch_service_pb2 import WatchBatchRequest
+from tweezer.v1.batch_service_pb2_grpc import BatchServiceStub
+
+PATIENCE = 120
+
+
+def ends(process_id: int) -> bool:
+    """Tells whether a process is gone, or goes within some seconds."""
+    try:
+        descriptor = os.pidfd_open(process_id)
+    except ProcessLookupError:
+        return True
+    try:
+        readable, _, _ = select.select([descriptor], [], [], 30)
+        return bool(readable)
+    finally:
+        os.close(descriptor)
+
+
+def submit(stack: Any, jobs: int) -> str:
+    """Creates a batch of jobs that take some tenths of a second each."""
+    body = afm_sweep.program().as_request(stack.facts["project_id"])
+    body["jobs"] = [
+        {"runs": 100 + n, "variables": {"final_detuning": 1.0 + n / 10}} for n in range(jobs)
+    ]
+    with stack.api() as api:
+        return api.post("/api/v1/batches", json=body).raise_for_status().json()["data"]["id"]
+
+
+def states(stack: Any, batch_id: str, token: str) -> Iterator[Any]:
+    """Follows a batch over gRPC until it is final, also while the service is started again."""
+    with grpc.insecure_channel(stack.facts["grpc"]["batch"]) as channel:
+        while True:
+            try:
+                yield from BatchServiceStub(channel).WatchBatch(
+                    WatchBatchRequest(batch_id=batch_id),
+                    metadata=(("authorization", f"Bearer {token}"),),
+                    timeout=PATIENCE,
+                    wait_for_ready=True,
+                )
+            except grpc.RpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+            else:
+                return
+
+
+def wait_until_some_are_done(stack: Any, batch_id: str) -> None:
+    """Returns when some jobs of the batch are done and others are not."""
+    for state in states(stack, batch_id, stack.token()):
+        if state.job_counts.done >= 2:
+            assert state.status == BatchStatus.BATCH_STATUS_RUNNING
+            assert state.job_counts.pending > 0
+            return
+    raise AssertionError("the batch is final")
+
+
+def jobs_of(stack: Any, batch_id: str) -> list[dict[str, Any]]:
+    with stack.api() as api:
+        query = {"batch_id": batch_id, "order_by": "creation_order", "order_by_direction": "ASC"}
+        return api.get("/api/v2/jobs", params=query).raise_for_status().json()["data"]
+
+
+def check_finished(stack: Any, batch_id: str, jobs: int, token: str | None = None) -> None:
+    """Waits for the end of the batch and checks that each job has its result."""
+    token = token or stack.token()
+    last = list(states(stack, batch_id, token))[-1]
+    assert last.status == BatchStatus.BATCH_STATUS_DONE
+    assert last.job_counts.done == jobs
+    with stack.api(token) as api:
+        for n, job in enumerate(jobs_of(stack, batch_id)):
+            link = api.get(f"/api/v1/jobs/{job['id']}/results_link").json()["data"]["results_link"]
+            counter = (
+                api.get(link, headers={"Authorization": ""}).raise_for_status().json()["counter"]
+            )
+            assert sum(counter.values()) == 100 + n
+
+
+def test_the_announcement_says_how_to_connect_and_how_to_stop(stack: Any):
+    for fact in ("username", "password", "project_id"):
+        assert stack.facts[fact] in stack.announcement
+    for address in stack.facts["grpc"].values():
+        assert address in stack.announcement
+    assert stack.facts["core"].removesuffix("/core-fast") in stack.announcement
+    assert "Ctrl-C" in stack.announcement
+
+
+def test_only_the_owner_can_read_the_password(stack: Any):
+    assert (stack.data_dir / "connection.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_it_listens_on_loopback_only(stack: Any):
+    ports = {int(address.rsplit(":", 1)[1]) for address in stack.facts["grpc"].values()}
+    ports.add(int(stack.facts["core"].split(":")[2].split("/")[0]))
+    listening = {}
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        address, state = line.split()[1], line.split()[3]
+        if state == "0A" and int(address.split(":")[1], 16) in ports:
+            listening[int(address.split(":")[1], 16)] = address.split(":")[0]
+    assert listening == dict.fromkeys(ports, "0100007F")
+
+
+def test_a_second_one_on_the_same_data_folder_is_refused(stack: Any):
+    second = run_up(stack.data_dir)
+    assert second.returncode == 1
+    assert f"process {stack.process.pid}" in second.stderr
+    assert "--data-dir" in second.stderr
+
+
+@pytest.mark.parametrize("option", ["--port", "--batch-port", "--job-port"])
+def test_a_port_in_use_names_its_option(option: str, tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        answer = run_up(tmp_path, option, str(port))
+    assert answer.returncode == 1
+    assert f"port {port} is in use" in answer.stderr
+    assert option in answer.stderr
+
+
+def run_up(data_dir: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Runs a `tweezer up` that is expected to give up at once."""
+    free = [
+        word
+        for option in ("--port", "--batch-port", "--job-port")
+        if option not in options
+        for word in (option, "0")
+    ]
+    command = ["tweezer", "up", "--data-dir", str(data_dir), *free, *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+
+
+def test_ctrl_c_stops_everything_and_leaves_nothing(
+    start_stack: Callable[..., Any], tmp_path: Path
+):
+    stack = start_stack(tmp_path / "data", "--workers", "1")
+    members = stack.members()
+    assert len(members) >= 4
+    # The members have sessions of their own: Ctrl-C reaches the command alone.
+    assert all(os.getsid(member) != os.getsid(stack.process.pid) for member in members)
+    stack.signal_terminal(signal.SIGINT)
+    assert stack.wait() == 0
+    assert all(ends(member) for member in members)
+    assert not (stack.data_dir / "endpoints.json").exists()
+    assert "Traceback" not in stack.messages.read_text()
+
+
+@pytest.mark.slow
+def test_stopping_while_a_batch_runs_and_starting_again_finishes_it(
+    start_stack: Callable[..., Any], tmp_path: Path
+):
+    stack = start_stack(tmp_path / "data", "--workers", "1")
+    batch_id = submit(stack, jobs=12)
+    wait_until_some_are_done(stack, batch_id)
+    members = stack.members()
+    assert stack.stop() == 0
+    assert all(ends(member) for member in members)
+    assert "Traceback" not in stack.messages.read_text()
+
+    again = start_stack(tmp_path / "data", "--workers", "1")
+    assert again.facts["password"] == stack.facts["password"]
+    check_finished(again, batch_id, jobs=12)
+
+
+@pytest.mark.slow
+def test_kill_9_leaves_no_process_and_loses_no_work(
+    start_stack: Callable[..., Any], tmp_path: Path
+):
+    stack = start_stack(tmp_path / "data", "--workers", "1")
+    batch_id = submit(stack, jobs=12)
+    wait_until_some_are_done(stack, batch_id)
+    done = {job["id"]: job for job in jobs_of(stack, batch_id) if job["status"] == "DONE"}
+    assert done
+    members = stack.members()
+    stack.process.kill()
+    assert stack.wait() == -signal.SIGKILL
+    assert all(ends(member) for member in members)
+
+    again = start_stack(tmp_path / "data", "--workers", "1")
+    check_finished(again, batch_id, jobs=12)
+    after = {job["id"]: job for job in jobs_of(again, batch_id)}
+    for job_id, before in done.items():
+        assert after[job_id]["end_timestamp"] == before["end_timestamp"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["gateway", "batch", "job", "execution"])
+def test_a_process_that_is_killed_is_started_again_and_the_batch_finishes(
+    victim: str, start_stack: Callable[..., Any], tmp_path: Path
+):
+    stack = start_stack(tmp_path / "data", "--workers", "1")
+    token = stack.token()
+    batch_id = submit(stack, jobs=10)
+    wait_until_some_are_done(stack, batch_id)
+    os.kill(process_of(stack, victim), signal.SIGKILL)
+    check_finished(stack, batch_id, jobs=10, token=token)
+    assert f"{victim} was ended by signal 9; starting it again" in stack.messages.read_text()
+    assert stack.stop() == 0
+
+
+def process_of(stack: Any, name: str) -> int:
+    """Returns the process of the stack that runs a module."""
+    for member in stack.members():
+        words = Path(f"/proc/{member}/cmdline").read_bytes().split(b"\0")
+        if f"tweezer.{name}".encode() in words:
+            return member
+    raise AssertionError(f"{name} does not run")
