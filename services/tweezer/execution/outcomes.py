@@ -42,8 +42,6 @@ class OutcomeReporter:
         self._waiting_bytes = 0
         self._max_group = _MAX_GROUP
         self._some = asyncio.Event()
-        self._none = asyncio.Event()
-        self._none.set()
 
     @property
     def waiting_bytes(self) -> int:
@@ -55,11 +53,6 @@ class OutcomeReporter:
         self._waiting.append(outcome)
         self._waiting_bytes += outcome.ByteSize()
         self._some.set()
-        self._none.clear()
-
-    async def wait_settled(self) -> None:
-        """Waits until all outcomes are acknowledged or refused."""
-        await self._none.wait()
 
     async def run(self) -> None:
         """Reports outcomes for ever."""
@@ -100,7 +93,6 @@ class OutcomeReporter:
         self._waiting_bytes -= outcome.ByteSize()
         if not self._waiting:
             self._some.clear()
-            self._none.set()
         return outcome
 
     async def _recover(

@@ -87,15 +87,19 @@ async def background(**loops: Coroutine[None, None, None]) -> AsyncIterator[None
     A loop that dies takes the body and with it the process down: a process that lives on without
     one of its loops would look well and do nothing.
     """
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(_for_ever(name, loop), name=name) for name, loop in loops.items()
-        ]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(_for_ever(name, loop), name=name) for name, loop in loops.items()
+            ]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+    finally:
+        for loop in loops.values():
+            loop.close()  # one that was cancelled before it began would complain otherwise
 
 
 async def _for_ever(name: str, loop: Coroutine[None, None, None]) -> None:

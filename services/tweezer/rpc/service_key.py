@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -10,14 +12,21 @@ SCHEME: Final = "Service"
 
 
 def ensure_service_key(path: Path) -> None:
-    """Creates the key file, readable by its owner only, unless it exists."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+    """Creates the key file, readable by its owner only, unless it exists.
+
+    Whole or not at all: processes that start at the same moment read the same key.
+    """
+    if path.exists():
         return
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(32))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, draft = tempfile.mkstemp(dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(32))
+        with suppress(FileExistsError):  # another process was faster, and its key counts
+            os.link(draft, path)
+    finally:
+        os.unlink(draft)
 
 
 def read_service_key(path: Path) -> str:

@@ -100,7 +100,7 @@ def probes(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 @pytest.fixture
-def probability_of(recwarn: pytest.WarningsRecorder) -> Callable[[Sequence[Any]], dict[str, float]]:
+def probability_of() -> Callable[[Sequence[Any]], dict[str, float]]:
     """Exact probabilities of the bitstrings of a sequence, from Pulser itself."""
     from pulser.backend import StateResult
     from pulser_simulation import QutipBackendV2, QutipConfig

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tweezer.execution.emulators.registry import EMULATORS
 from tweezer.execution.emulators.task import JobError
 from tweezer.execution.engines.engine import EngineError, WorkerLost
 from tweezer.execution.engines.local import LocalEngine
@@ -36,7 +38,11 @@ class Running:
 
     def __init__(self, engine: LocalEngine, task: Any) -> None:
         self._started = asyncio.Event()
-        self.call = asyncio.create_task(engine.run(task, lambda _: self._started.set()))
+        self.call = asyncio.create_task(engine.run(task, self._follow))
+
+    def _follow(self, percentage: int) -> None:
+        if percentage > 0:  # reported from inside the emulator
+            self._started.set()
 
     async def started(self) -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -269,38 +275,82 @@ async def test_a_closed_engine_takes_no_tasks(probes: dict[str, str], make_task:
 
 
 ORPHANS = """
-import asyncio, sys
+import asyncio, signal, sys, os
+from tweezer.execution.emulators.registry import EMULATORS
 from tweezer.execution.emulators.task import Limits, Task
 from tweezer.execution.engines.local import LocalEngine
 import uvloop
 
-async def main():
-    async with LocalEngine(2) as engine:
+async def main(device, emulator):
+    async with LocalEngine(2, emulators={device: emulator}) as engine:
         started = asyncio.Event()
-        task = Task("EMU_FREE", sys.stdin.read(), "", Limits())
-        run = asyncio.create_task(engine.run(task, lambda _: started.set()))
+        task = Task(device, sys.stdin.read(), "", Limits())
+        follow = lambda percentage: started.set() if percentage else None
+        run = asyncio.create_task(engine.run(task, follow))
         await started.wait()
+        if device == "HANG":
+            for pid in engine.pids:
+                os.kill(pid, signal.SIGSTOP)
         print(*engine.pids, flush=True)
         await run
 
 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-    runner.run(main())
+    runner.run(main(*sys.argv[1:]))
 """
 
 
-async def test_workers_do_not_outlive_the_service(ring: Any) -> None:
-    """One is idle, the other in the middle of an emulation; the service gets no chance to react."""
+@pytest.mark.parametrize("probe", ["EMU_FREE", "STUCK_IN_C", "HANG"])
+async def test_workers_do_not_outlive_the_service(
+    ring: Any, probes: dict[str, str], probe: str
+) -> None:
+    """One is idle, the other busy, stuck, or stopped; the service gets no chance to react."""
     service = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", ORPHANS, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        *(sys.executable, "-c", ORPHANS, probe, {**EMULATORS, **probes}[probe]),
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
-    assert service.stdin is not None
-    assert service.stdout is not None
-    service.stdin.write(ring(13).encode())
-    service.stdin.close()
-    async with asyncio.timeout(PATIENCE_S):
-        pids = [int(word) for word in (await service.stdout.readline()).split()]
-    assert len(pids) == 2
-    service.kill()
-    await service.wait()
+    try:
+        assert service.stdin is not None
+        assert service.stdout is not None
+        service.stdin.write(ring(13).encode())
+        service.stdin.close()
+        async with asyncio.timeout(PATIENCE_S):
+            pids = [int(word) for word in (await service.stdout.readline()).split()]
+        assert len(pids) == 2
+    finally:
+        service.kill()
+        await service.wait()
     for pid in pids:
         await gone(pid)
+
+
+async def test_a_storm_of_crashes_and_cancellations(probes: dict[str, str], make_task: Any) -> None:
+    """Every task has its end, and afterwards the pool is whole."""
+    async with LocalEngine(3, emulators=probes) as engine:
+
+        async def one(number: int) -> str:
+            if number % 4 == 0:
+                with pytest.raises(WorkerLost):
+                    await engine.run(make_task("SIGKILL", "CRASH"), lambda _: None)
+                return "lost"
+            if number % 4 == 1:
+                running = Running(engine, make_task("", "HANG"))
+                if number % 8 == 1:
+                    await running.started()
+                running.call.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await running.call
+                return "cancelled"
+            await engine.run(make_task(str(number % 7), "CHATTER"), lambda _: None)
+            return "done"
+
+        async with asyncio.timeout(PATIENCE_S):
+            ends = await asyncio.gather(*(one(number) for number in range(80)))
+        assert sorted(set(ends)) == ["cancelled", "done", "lost"]
+        hanging = [Running(engine, make_task("", "HANG")) for _ in range(3)]
+        for running in hanging:
+            await running.started()
+        assert len(engine.pids) == 3
+        for running in hanging:
+            running.call.cancel()

@@ -17,6 +17,7 @@ from tweezer.execution.engines.worker_process import describe_exit
             "The worker process was killed by the system, most likely because memory ran out.",
         ),
         (-signal.SIGSEGV, "The worker process crashed (SIGSEGV)."),
+        (-40, "The worker process crashed (signal 40)."),
     ],
 )
 def test_describe_exit(code: int, sentence: str) -> None:

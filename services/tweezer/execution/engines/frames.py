@@ -19,7 +19,7 @@ class Kind(IntEnum):
 
     READY = auto()  #: worker: it has imported the emulators and takes tasks
     TASK = auto()  #: engine: a pickled Task
-    PROGRESS = auto()  #: worker: percentage, one byte
+    PROGRESS = auto()  #: worker: percentage, one byte; 0 when it begins with a task
     RESULT = auto()  #: worker: the result file of the task
     REFUSED = auto()  #: worker: the task failed, see `Refusal`
 

@@ -19,12 +19,15 @@ from tweezer.execution.emulators.registry import EMULATORS, module_of
 from tweezer.execution.emulators.task import Task
 from tweezer.execution.engines.engine import EngineError, WorkerLost
 from tweezer.execution.engines.worker import WorkerSettings
-from tweezer.execution.engines.worker_process import WorkerContext, WorkerProcess
+from tweezer.execution.engines.worker_process import NotBegun, WorkerContext, WorkerProcess
 
 log = structlog.get_logger(__name__)
 
 #: Waits between attempts to replace a worker, in seconds; the last one repeats.
 _RESTART_WAITS: Final = (0.1, 1.0, 5.0, 30.0)
+
+#: How many workers may die before one begins with a task.
+_MAX_BEGINNINGS: Final = 5
 
 #: Numerical libraries use as many threads as there are cores, in each worker, unless told not to.
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -119,20 +122,22 @@ class LocalEngine:
 
     async def run(self, task: Task, on_progress: Callable[[int], None]) -> bytes:
         """Runs a task and returns its result file; see `Engine.run`."""
-        worker = await self._take_worker(task.sequence_hash)
-        while not worker.usable:  # it died while it was waiting for a task
+        for _ in range(_MAX_BEGINNINGS):
             worker = await self._take_worker(task.sequence_hash)
-        on_progress(0)
-        try:
-            result = await worker.run(task, on_progress)
-        except (asyncio.CancelledError, WorkerLost):
-            # Killed, or dead already: its slot starts another one.
-            raise
-        except BaseException:
+            try:
+                result = await worker.run(task, on_progress)
+            except NotBegun:
+                # It had died while it was idle, which is not the task's affair.
+                continue
+            except (asyncio.CancelledError, WorkerLost):
+                # Killed, or dead already: its slot starts another one.
+                raise
+            except BaseException:
+                self._give_back(worker)
+                raise
             self._give_back(worker)
-            raise
-        self._give_back(worker)
-        return result
+            return result
+        raise WorkerLost("The worker processes die before they begin with the job.")
 
     async def _start_worker(self) -> WorkerProcess:
         worker = await WorkerProcess.start(self._context, self._settings, self._executor)

@@ -57,17 +57,25 @@ def serve(channel: socket.socket, settings: WorkerSettings) -> None:
     _settle(settings.max_memory_bytes)
     emulators = {device: load_emulator(name) for device, name in settings.emulators.items()}
     _seed()
+    # An engine that is gone, also in the middle of a frame, wants nothing any more.
+    with suppress(BrokenPipeError, ConnectionResetError):
+        _send(channel, Kind.READY, b"")
+        _take_tasks(channel, emulators)
+
+
+def _take_tasks(channel: socket.socket, emulators: Mapping[str, Emulator]) -> None:
     stream = channel.makefile("rb")
-    _send(channel, Kind.READY, b"")
     while (frame := receive_blocking(stream, MAX_TASK_BYTES)) is not None:
+        report = _Progress(channel)
+        report(0)
         task: Task = pickle.loads(frame[1])
-        _send(channel, *_answer(emulators, task, _Progress(channel)))
+        _send(channel, *_answer(emulators, task, report))
 
 
 def _settle(max_memory_bytes: int | None) -> None:
     # Ctrl-C reaches every process of the terminal; when to stop is the service's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
+    _die_with_parent()
     # Settings and credentials of the service are none of an emulator's business.
     for name in [name for name in os.environ if name.startswith("TWEEZER_")]:
         del os.environ[name]
@@ -82,11 +90,26 @@ def _settle(max_memory_bytes: int | None) -> None:
         _limit_memory(max_memory_bytes)
 
 
-def _end_with_parent() -> None:
+def _die_with_parent() -> None:
     parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+    if parent is None:
+        return
+    threading.Thread(target=_wait_for_end_of, args=(parent.sentinel,), daemon=True).start()
+    # The thread does not get to run while one call into C holds the interpreter, or while the
+    # process is stopped. Where it can, the kernel kills the process when the pipe from the parent
+    # closes, whatever it is doing.
+    if sys.platform == "linux":
+        import fcntl
+
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETSIG, signal.SIGKILL)
+        flags = fcntl.fcntl(parent.sentinel, fcntl.F_GETFL)
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
+
+
+def _wait_for_end_of(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 def _say_nothing(*_: object, **__: object) -> None:
@@ -133,7 +156,7 @@ class _Progress:
     """Tells the engine how far a task is, when it changes."""
 
     def __init__(self, channel: socket.socket) -> None:
-        self._channel, self._last = channel, 0
+        self._channel, self._last = channel, -1
 
     def __call__(self, percentage: int) -> None:
         if percentage > self._last:

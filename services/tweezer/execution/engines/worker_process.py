@@ -35,6 +35,10 @@ _REMEMBERED: Final = 32
 _FRAME_MARGIN: Final = 64 * 1024
 
 
+class NotBegun(Exception):
+    """The process died before it began with the task."""
+
+
 class WorkerProcess:
     """A worker process and the socket to it. It runs one task at a time.
 
@@ -55,6 +59,7 @@ class WorkerProcess:
         self._max_frame = _FRAME_MARGIN
         self._answer: asyncio.Future[bytes] | None = None
         self._on_progress: Callable[[int], None] = _ignore
+        self._begun = False
         self._ready = asyncio.Event()
         self._usable = True
         self._end = asyncio.create_task(self._read(), name=f"worker {process.pid}")
@@ -113,10 +118,18 @@ class WorkerProcess:
         return sequence_hash in self._known
 
     async def run(self, task: Task, on_progress: Callable[[int], None]) -> bytes:
-        """Runs a task; a cancelled call kills the process."""
+        """Runs a task; a cancelled call kills the process.
+
+        Raises:
+            JobError: The job is wrong.
+            WorkerLost: The process died.
+            NotBegun: It died before it began.
+        """
+        if not self._usable:
+            raise NotBegun
         self._remember(task.sequence_hash)
         self._max_frame = task.limits.max_result_bytes + _FRAME_MARGIN
-        self._on_progress = on_progress
+        self._on_progress, self._begun = on_progress, False
         self._answer = asyncio.get_running_loop().create_future()
         # Never more than one task per worker, so what waits in the buffer is bounded.
         content = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
@@ -159,13 +172,16 @@ class WorkerProcess:
         self._writer.close()
         cause = describe_exit(code)
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(WorkerLost(cause))
+            self._answer.set_exception(WorkerLost(cause) if self._begun else NotBegun(cause))
         return cause
 
     def _take(self, kind: Kind, payload: bytes) -> None:
+        if not self._usable:
+            return  # killed, and it said one thing more before
         if kind is Kind.READY:
             self._ready.set()
         elif kind is Kind.PROGRESS:
+            self._begun = True
             self._on_progress(payload[0])
         elif self._answer is None or self._answer.done():
             raise ProtocolError(f"it sent {kind.name} without a task")
@@ -187,7 +203,8 @@ def describe_exit(code: int | None) -> str:
         return f"The worker process ended unexpectedly with the exit code {code}."
     if -code == signal.SIGKILL:
         return "The worker process was killed by the system, most likely because memory ran out."
-    return f"The worker process crashed ({signal.Signals(-code).name})."
+    name = next((number.name for number in signal.Signals if number == -code), f"signal {-code}")
+    return f"The worker process crashed ({name})."
 
 
 def _job_error(payload: bytes) -> JobError:
