@@ -16,7 +16,8 @@ from pasqal_cloud import PasqalCloudConnection
 from pasqal_cloud.endpoints import Endpoints, TokenProviderConf
 from pasqal_cloud.pasqal_cloud_client import PasqalCloudClient
 
-TWEEZER = str(Path(sys.executable).with_name("tweezer"))
+BIN = Path(sys.executable).parent
+TWEEZER = str(BIN / "tweezer")
 
 #: How long anything may take that ends by itself, in seconds.
 PATIENCE = 120
@@ -129,6 +130,20 @@ class Stack:
         }
 
 
+def run(
+    *command: str, timeout: float = PATIENCE, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end; `tweezer` is the one of this environment."""
+    path = os.pathsep.join([str(BIN), os.environ["PATH"]])
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, "PATH": path, **environment},
+    )
+
+
 def processes() -> dict[int, tuple[int, str]]:
     """Returns parent and name of every process of the machine that is not dead."""
     table = {}
@@ -142,6 +157,12 @@ def processes() -> dict[int, tuple[int, str]]:
             if state not in "ZX":
                 table[int(folder.name)] = (int(parent), head.partition("(")[2])
     return table
+
+
+@pytest.fixture(scope="session")
+def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs commands of this environment."""
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,12 @@
 """Starting, stopping and dying: what becomes of the processes and of the work."""
 
+import asyncio
 import os
 import select
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,19 @@ from typing import Any
 import grpc
 import pytest
 
+from tweezer.cli.ports import address, choose_ports
 from tweezer.cli.programs import afm_sweep
+from tweezer.cli.readiness import grpc_ready
 from tweezer.v1.batch_pb2 import BatchStatus
 from tweezer.v1.batch_service_pb2 import WatchBatchRequest
 from tweezer.v1.batch_service_pb2_grpc import BatchServiceStub
 
 PATIENCE = 120
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+#: 127.0.0.1 as the kernel's tables of IPv4 and IPv6 sockets write it.
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
 
 
 def ends(process_id: int) -> bool:
@@ -95,8 +104,8 @@ def check_finished(stack: Any, batch_id: str, jobs: int, token: str | None = Non
 def test_the_announcement_says_how_to_connect_and_how_to_stop(stack: Any):
     for fact in ("username", "password", "project_id"):
         assert stack.facts[fact] in stack.announcement
-    for address in stack.facts["grpc"].values():
-        assert address in stack.announcement
+    for grpc_address in stack.facts["grpc"].values():
+        assert grpc_address in stack.announcement
     assert stack.facts["core"].removesuffix("/core-fast") in stack.announcement
     assert "Ctrl-C" in stack.announcement
 
@@ -106,43 +115,57 @@ def test_only_the_owner_can_read_the_password(stack: Any):
 
 
 def test_it_listens_on_loopback_only(stack: Any):
-    ports = {int(address.rsplit(":", 1)[1]) for address in stack.facts["grpc"].values()}
+    ports = {int(where.rsplit(":", 1)[1]) for where in stack.facts["grpc"].values()}
     ports.add(int(stack.facts["core"].split(":")[2].split("/")[0]))
+    lines = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]
+    ]
     listening = {}
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        address, state = line.split()[1], line.split()[3]
-        if state == "0A" and int(address.split(":")[1], 16) in ports:
-            listening[int(address.split(":")[1], 16)] = address.split(":")[0]
-    assert listening == dict.fromkeys(ports, "0100007F")
+    for _, local, _, state, *_ in lines:
+        host, port = local.split(":")
+        if state == "0A" and int(port, 16) in ports:
+            listening[int(port, 16)] = host
+    assert listening.keys() == ports
+    assert set(listening.values()) <= LOOPBACK
 
 
-def test_a_second_one_on_the_same_data_folder_is_refused(stack: Any):
-    second = run_up(stack.data_dir)
+def test_a_second_one_on_the_same_data_folder_is_refused(stack: Any, run_command: Run):
+    second = run_command("tweezer", "up", "--data-dir", str(stack.data_dir))
     assert second.returncode == 1
     assert f"process {stack.process.pid}" in second.stderr
     assert "--data-dir" in second.stderr
 
 
 @pytest.mark.parametrize("option", ["--port", "--batch-port", "--job-port"])
-def test_a_port_in_use_names_its_option(option: str, tmp_path: Path):
+def test_a_port_in_use_names_its_option(option: str, tmp_path: Path, run_command: Run):
+    free = [
+        word
+        for other in ("--port", "--batch-port", "--job-port")
+        if other != option
+        for word in (other, "0")
+    ]
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        answer = run_up(tmp_path, option, str(port))
+        answer = run_command("tweezer", "up", "--data-dir", str(tmp_path), *free, option, str(port))
     assert answer.returncode == 1
     assert f"port {port} is in use" in answer.stderr
     assert option in answer.stderr
 
 
-def run_up(data_dir: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Runs a `tweezer up` that is expected to give up at once."""
-    free = [
-        word
-        for option in ("--port", "--batch-port", "--job-port")
-        if option not in options
-        for word in (option, "0")
-    ]
-    command = ["tweezer", "up", "--data-dir", str(data_dir), *free, *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+def test_serve_runs_one_process_in_the_foreground(tmp_path: Path):
+    where = address("127.0.0.1", choose_ports({"": ("127.0.0.1", 0)})[""])
+    tweezer = str(Path(sys.executable).with_name("tweezer"))
+    with subprocess.Popen(
+        [tweezer, "serve", "job", "--data-dir", str(tmp_path)],
+        env={**os.environ, "TWEEZER_JOB_LISTEN": where},
+    ) as process:
+        asyncio.run(asyncio.wait_for(grpc_ready(where), PATIENCE))
+        assert b"tweezer.job" in Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
+        process.terminate()
+    assert process.returncode == 0
+    assert (tmp_path / "job.db").exists()
 
 
 def test_ctrl_c_stops_everything_and_leaves_nothing(
