@@ -1,7 +1,6 @@
 """ProgramService: hands out sequences."""
 
 from tweezer.batch.checks.facts import Refused
-from tweezer.batch.checks.fields import read_variables
 from tweezer.batch.checks.programs import Programs
 from tweezer.batch.store.programs import find_program
 from tweezer.database.database import Database
@@ -37,8 +36,8 @@ class ProgramServicer(ProgramServiceServicer):
                 return BuildProgramResponse(sequence=text)
             if not request.HasField("variables_json"):
                 return BuildProgramResponse()
-            values = read_variables("variables", request.variables_json)
-            return BuildProgramResponse(sequence=await self._programs.build(text, values))
+            built = await self._programs.build(text, request.variables_json)
+            return BuildProgramResponse(sequence=built)
         except Refused:  # the values are of the right shape, but for example out of range
             return BuildProgramResponse()
 

@@ -1,6 +1,7 @@
 """BatchService: takes in batches and says what becomes of them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
 
 from tweezer.batch.checks.admission import Admission
 from tweezer.batch.conversion import STATUS_TO_MESSAGE, batch_to_message, counts_to_message
@@ -38,7 +39,7 @@ from tweezer.v1.batch_service_pb2_grpc import BatchServiceServicer
 QueuePriorityOf = Callable[[str], Awaitable[str]]
 
 #: Longest identifier that is repeated in a message, in characters.
-_LONGEST_ID = 64
+_LONGEST_ID: Final = 64
 
 
 class BatchServicer(BatchServiceServicer):

@@ -35,7 +35,7 @@ class BatchSettings(IdentitySettings):
     """Largest register of a device type, in place of what its file says; a JSON object."""
 
     check_workers: int = Field(default=1, ge=1)
-    """Processes that check sequences, each with Pulser in memory (about 150 MiB)."""
+    """Processes that check sequences, each with Pulser in memory (about 200 MiB)."""
     check_cpu_s: int = Field(default=10, ge=1)
     """Longest that one check may compute, in seconds."""
     check_memory_bytes: int = Field(default=1024 * 1024 * 1024, ge=64 * 1024 * 1024)

@@ -16,7 +16,7 @@ from tweezer.cli.facts import ConnectionFacts, connection_facts, read_account
 from tweezer.cli.failure import Failure
 from tweezer.cli.options import DataDir, resolve_data_dir
 from tweezer.cli.signals import StopRequests, stop_requests, until_set
-from tweezer.cli.stack import StackOptions, bootstrap, run_stack
+from tweezer.cli.stack import StackOptions, run_stack
 from tweezer.cli.terminal import answers, fail, warn
 
 #: Exit code after Ctrl-C, as shells count it.
@@ -74,7 +74,6 @@ async def _run_stack(folder: Path, requests: StopRequests) -> None:
 
     options = StackOptions(data_dir=folder, log_level="warning")
     with hold(folder) as lock:
-        bootstrap(folder)
         await run_stack(options, lock, requests, warn, use)
 
 

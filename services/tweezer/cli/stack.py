@@ -1,5 +1,6 @@
 """A whole Tweezer on one machine: which processes it has and how they find each other."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -35,14 +36,6 @@ class StackOptions:
     """Least severe messages that are shown; None leaves it to the environment."""
 
 
-def bootstrap(data_dir: Path) -> None:
-    """Makes keys, and at the first start a user and a project."""
-    from tweezer.identity.bootstrap import bootstrap as bootstrap_identity
-    from tweezer.identity.settings import IdentitySettings
-
-    bootstrap_identity(IdentitySettings(data_dir=data_dir))
-
-
 async def run_stack(
     options: StackOptions,
     lock: int,
@@ -52,6 +45,7 @@ async def run_stack(
 ) -> None:
     """Runs a stack while `use` runs, or until a stop is requested.
 
+    The first start on a data folder makes a user and a project.
     Raises CannotListen before anything is started, and ProcessFailed when a process cannot be
     kept running. `lock` is the descriptor that keeps the data folder locked.
     """
@@ -76,7 +70,7 @@ async def run_stack(
         inherited=[lock],
     )
     try:
-        await until_set(requests.stop, supervisor.start())
+        await until_set(requests.stop, _start(options, supervisor))
         if not requests.stop.is_set():
             endpoints.write(options.data_dir, where)
             await until_set(requests.stop, use(where), supervisor.keep_running())
@@ -85,6 +79,20 @@ async def run_stack(
             say("stopping; Ctrl-C again stops at once")
         endpoints.remove(options.data_dir)
         await supervisor.stop(requests.force)
+
+
+def _bootstrap(data_dir: Path) -> None:
+    """Makes keys, and at the first start a user and a project."""
+    from tweezer.identity.bootstrap import bootstrap as bootstrap_identity
+    from tweezer.identity.settings import IdentitySettings
+
+    bootstrap_identity(IdentitySettings(data_dir=data_dir))
+
+
+async def _start(options: StackOptions, supervisor: Supervisor) -> None:
+    # In a thread, so that a request to stop is noticed meanwhile.
+    await asyncio.to_thread(_bootstrap, options.data_dir)
+    await supervisor.start()
 
 
 def _stages(

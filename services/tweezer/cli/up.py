@@ -12,7 +12,7 @@ from tweezer.cli.facts import read_account
 from tweezer.cli.failure import Failure
 from tweezer.cli.options import DataDir, resolve_data_dir
 from tweezer.cli.signals import stop_requests
-from tweezer.cli.stack import StackOptions, bootstrap, run_stack
+from tweezer.cli.stack import StackOptions, run_stack
 from tweezer.cli.terminal import answers, fail, print_rows, warn
 
 
@@ -55,7 +55,6 @@ def up(
     )
     try:
         with hold(options.data_dir) as lock:
-            bootstrap(options.data_dir)
             asyncio.run(_run(options, lock))
     except Failure as error:
         fail(str(error))

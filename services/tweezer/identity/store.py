@@ -1,12 +1,15 @@
 """Statements on users, projects and memberships."""
 
 import uuid
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
 from tweezer.identity.models import MEMBERSHIP, PROJECT, USER, QueuePriority, Role
 from tweezer.rpc.errors import NotAllowedNow, NotFound
+
+# Asked for each new batch, so it is not made anew each time.
+_QUEUE_PRIORITY: Final = select(PROJECT.c.queue_priority).where(PROJECT.c.id == bindparam("id"))
 
 
 class Login(NamedTuple):
@@ -120,7 +123,5 @@ def projects_of(connection: Connection, user_id: str) -> list[ProjectRow]:
 
 def queue_priority_of(connection: Connection, project_id: str) -> QueuePriority:
     """Returns the queue of a project's batches; MEDIUM for one that another issuer knows."""
-    row = connection.execute(
-        select(PROJECT.c.queue_priority).where(PROJECT.c.id == project_id)
-    ).first()
+    row = connection.execute(_QUEUE_PRIORITY, {"id": project_id}).first()
     return QueuePriority.MEDIUM if row is None else QueuePriority(row[0])

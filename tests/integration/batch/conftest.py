@@ -132,16 +132,25 @@ class Place:
         return User(user_id, self.tokens.issue(user_id, "somebody", project_ids or (PROJECT,)))
 
     @asynccontextmanager
-    async def running(self, **changes: Any) -> AsyncIterator[Stubs]:
+    async def serving(self, **changes: Any) -> AsyncIterator[int]:
         settings = self.settings.model_copy(update=changes)
         async with running_service(settings, self.workers) as port:
-            address = f"127.0.0.1:{port}"
-            options = [("grpc.max_receive_message_length", settings.max_message_bytes)]
-            async with (
-                grpc.aio.insecure_channel(address, options=options) as public,
-                open_service_channel(settings, address) as internal,
-            ):
-                yield Stubs(public, internal)
+            yield port
+
+    @asynccontextmanager
+    async def connected(self, port: int) -> AsyncIterator[Stubs]:
+        address = f"127.0.0.1:{port}"
+        options = [("grpc.max_receive_message_length", self.settings.max_message_bytes)]
+        async with (
+            grpc.aio.insecure_channel(address, options=options) as public,
+            open_service_channel(self.settings, address) as internal,
+        ):
+            yield Stubs(public, internal)
+
+    @asynccontextmanager
+    async def running(self, **changes: Any) -> AsyncIterator[Stubs]:
+        async with self.serving(**changes) as port, self.connected(port) as stubs:
+            yield stubs
 
     def rows(self, query: str, **parameters: Any) -> list[Any]:
         """Reads the batch database past the service."""
@@ -267,7 +276,7 @@ def values(**variables: Any) -> str:
 GOOD_VALUES = values(omega=3.5, steps=[0, 1, 2.5], duration=1000)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_batch(sequences: Sequences) -> Callable[..., CreateBatchRequest]:
     """Makes requests that are accepted unless a test changes something."""
 

@@ -184,7 +184,7 @@ VARIABLES = {
     "not finite": ({"omega": float("inf")}, "omega: must be finite, not inf"),
     "not a number": ({"steps": [0, float("nan"), 1]}, "steps: must be finite, not nan"),
     "not whole": ({"duration": 1000.5}, "duration: must be a whole number, not 1000.5"),
-    "too large": ({"duration": 10**30}, "duration: is too large for a whole number of 64 bits"),
+    "too large": ({"duration": 10**30}, "duration: is too large for a number of 64 bits"),
     "qubits of a fixed register": (
         {"qubits": {"q0": 0}},
         "qubits: the register of the sequence is not mappable",

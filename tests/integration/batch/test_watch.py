@@ -1,6 +1,6 @@
 """Watching a batch: every change at once, until it is final."""
 
-import asyncio
+from contextlib import AsyncExitStack
 
 import grpc
 import pytest
@@ -82,14 +82,16 @@ async def test_what_another_process_changed_is_found_by_reading(place, user, new
 
 async def test_the_end_of_the_service_ends_the_watching(place, user, new_batch):
     """Within the grace time, which a stream that nobody ends would use up."""
-    async with place.running(watch_reread_s=NEVER, stop_grace_s=NEVER) as stubs:
-        created = await stubs.batches.CreateBatch(new_batch(), metadata=user.metadata)
-        call = watch(stubs, created.batch.id, user)
-        await call.read()
-        ending = asyncio.ensure_future(call.read())
-    with pytest.raises(grpc.aio.AioRpcError) as failed:
-        await ending
+    async with AsyncExitStack() as client:
+        async with place.serving(watch_reread_s=NEVER, stop_grace_s=NEVER) as port:
+            stubs = await client.enter_async_context(place.connected(port))
+            created = await stubs.batches.CreateBatch(new_batch(), metadata=user.metadata)
+            call = watch(stubs, created.batch.id, user)
+            await call.read()
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await call.read()
     assert failed.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert failed.value.details() == "the service is stopping: watch again in a moment"
 
 
 @pytest.mark.parametrize("batch_id", ["6f9619ff-8b86-4d01-b42d-00cf4fc964ff", "no-uuid"])

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 from tweezer.batch.checks.facts import ProgramFacts, Refused
@@ -38,9 +38,9 @@ class Programs:
             content_hash(text), lambda: self._inspect_configuration(text)
         )
 
-    async def build(self, text: str, variables: Mapping[str, Any]) -> str:
+    async def build(self, text: str, variables_json: str) -> str:
         """Returns the sequence with the values of its variables, or raises Refused."""
-        built = await self._workers.ask("build", text=text, variables=variables)
+        built = await self._workers.ask("build", text=text, variables_json=variables_json)
         sequence: str = built["sequence"]
         return sequence
 

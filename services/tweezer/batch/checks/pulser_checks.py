@@ -5,7 +5,7 @@ schema errors all occur), so in these steps any error of Pulser counts as a refu
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -58,8 +58,10 @@ def inspect_configuration(text: str, max_shots: int) -> dict[str, Any]:
     return {}
 
 
-def build_sequence(text: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+def build_sequence(text: str, variables_json: str) -> dict[str, Any]:
     """Returns the text of a sequence with the values of its variables, or raises Refused."""
+
+    variables = _json_object(variables_json)
 
     def build() -> str:
         # The schema check of the outcome would only find errors of Pulser itself.

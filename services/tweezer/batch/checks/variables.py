@@ -1,6 +1,8 @@
 """Checks the values that a job gives to the variables of its sequence."""
 
 import math
+import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tweezer.batch.checks.facts import ProgramFacts, VariableFacts
@@ -9,8 +11,8 @@ from tweezer.rpc.errors import InvalidInput
 #: The entry that places the qubits of a mappable register.
 QUBITS: Final = "qubits"
 
-#: Largest whole number that Pulser can store.
-_MAX_INT: Final = 2**63 - 1
+#: Largest numbers that Pulser can store.
+_LARGEST: Final[Mapping[str, float]] = {"int": 2**63 - 1, "float": sys.float_info.max}
 
 #: Longest name that is repeated in a message, in characters.
 _LONGEST_NAME: Final = 64
@@ -54,13 +56,13 @@ def _check_number(field: str, value: Any, kind: str) -> None:
     # Pulser itself would take texts and booleans for numbers and cut off decimals.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidInput(field, f"must be a number or a list of numbers, not {_name(value)}")
-    if not math.isfinite(value):
-        raise InvalidInput(field, f"must be finite, not {value}")
-    if kind == "int":
-        if value != int(value):
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidInput(field, f"must be finite, not {value}")
+        if kind == "int" and not value.is_integer():
             raise InvalidInput(field, f"must be a whole number, not {value}")
-        if abs(value) > _MAX_INT:
-            raise InvalidInput(field, "is too large for a whole number of 64 bits")
+    if abs(value) > _LARGEST[kind]:
+        raise InvalidInput(field, "is too large for a number of 64 bits")
 
 
 def _check_qubits(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Integer, bindparam, select, update
 
 from tweezer.batch.models import ADDITION, BATCH, unacknowledged
 
@@ -13,7 +13,7 @@ _UNACKNOWLEDGED: Final = (
     select(BATCH.c.id, BATCH.c.intent_version, BATCH.c.cancelled, BATCH.c.paused)
     .where(unacknowledged())
     .order_by(BATCH.c.seq)
-    .limit(bindparam("limit"))
+    .limit(bindparam("limit", type_=Integer))
 )
 
 _RELEASED: Final = (
