@@ -23,7 +23,7 @@ async def read_json(request: Request, model: type[_Model], max_values: int) -> _
     body = await request.body()
     if not body:
         raise invalid(["body"], "Field required", "missing")
-    if _more_values_than(max_values, body):
+    if has_more_values_than(max_values, body):
         raise Refused(413, f"the body holds more than {max_values} values")
     try:
         return model.model_validate_json(body)
@@ -61,7 +61,7 @@ def _path_of_not_finite(value: Any) -> list[str | int] | None:
     return None
 
 
-def _more_values_than(limit: int, body: bytes) -> bool:
+def has_more_values_than(limit: int, body: bytes) -> bool:
     """Tells whether parsing would make more than `limit` objects, without parsing."""
     if len(body) <= limit:  # each value takes a byte at least
         return False

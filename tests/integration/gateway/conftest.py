@@ -1,6 +1,7 @@
 """The gateway in front of real gRPC servers whose services say what a test wants."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,7 +157,7 @@ class Services:
     """What the services say and what they were asked.
 
     An answer is a message, a list of messages for a stream, an exception, or a function from the
-    request to one of these.
+    request to one of these, which may be a coroutine.
     """
 
     answers: dict[str, Any] = field(default_factory=_usual_answers)
@@ -172,6 +173,8 @@ class Services:
         answer = self.answers[method]
         if callable(answer):
             answer = answer(request)
+        if inspect.isawaitable(answer):
+            answer = await answer
         for part in answer if isinstance(answer, list) else [answer]:
             if isinstance(part, Failure):
                 await context.abort(part.code, part.text)

@@ -1,4 +1,4 @@
-"""Input that can never succeed: each has its status and names the field, and no service is asked."""
+"""Input that can never succeed: each has its status and names the field; no service is asked."""
 
 import gzip
 import json
@@ -182,10 +182,10 @@ async def test_a_path_with_a_malformed_id(client, services, path, name):
     assert services.calls == []
 
 
-def _gzip_bomb(size):
-    """A body that inflates to `size` bytes, made without holding them."""
-    packer = zlib.compressobj(9, wbits=31)
-    return b"".join([*(packer.compress(bytes(MIB)) for _ in range(size // MIB)), packer.flush()])
+def _gzip_bomb():
+    """A body that inflates to a hundred times the limit."""
+    packer = zlib.compressobj(wbits=31)
+    return b"".join([*(packer.compress(bytes(MIB)) for _ in range(100)), packer.flush()])
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def _gzip_bomb(size):
     [
         (b" " * (MIB + 1), {}, 413),
         (gzip.compress(b" " * (MIB + 1)), {"Content-Encoding": "gzip"}, 413),
-        (_gzip_bomb(1024 * MIB), {"Content-Encoding": "gzip"}, 413),
+        (_gzip_bomb(), {"Content-Encoding": "gzip"}, 413),
         (b"{}", {"Content-Encoding": "gzip"}, 400),
         (gzip.compress(b"{}")[:-1], {"Content-Encoding": "gzip"}, 400),
         (gzip.compress(b"{}") * 2, {"Content-Encoding": "gzip"}, 400),

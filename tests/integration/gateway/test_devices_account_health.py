@@ -4,7 +4,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from tweezer.gateway.schemas.answers import DeviceSpecs, Health, Project
-from tweezer.gateway.schemas.envelopes import Failure, Success
+from tweezer.gateway.schemas.envelopes import Success, Unhealthy
 from tweezer.v1 import device_pb2, paging_pb2
 from tweezer.v1 import device_service_pb2 as device
 
@@ -87,7 +87,7 @@ async def test_health_when_one_is_away(client, job_server):
     assert response.headers["retry-after"] == "1"
     body = response.json()
     assert body["data"]["services"] == {"batch": "SERVING", "job": "UNAVAILABLE"}
-    Failure.model_validate({**body, "data": {"description": body["data"]["description"]}})
+    Unhealthy.model_validate(body)
 
 
 async def test_health_when_one_does_not_serve(client, batch_server):

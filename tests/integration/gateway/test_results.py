@@ -3,6 +3,7 @@
 import grpc
 import pytest
 import requests
+import structlog
 
 from tweezer.gateway.app import create_app
 from tweezer.gateway.settings import GatewaySettings
@@ -89,10 +90,12 @@ async def test_a_dead_ticket_is_not_found(client, services):
 async def test_a_result_without_content_is_an_error(client, services):
     services.answers["DownloadResult"] = []
 
-    response = await client.get("/api/v1/results/ticket")
+    with structlog.testing.capture_logs() as logs:
+        response = await client.get("/api/v1/results/ticket")
 
     assert response.status_code == 500
     assert response.json()["status"] == "error"
+    assert [entry["event"] for entry in logs] == ["unexpected error"]
 
 
 async def test_a_download_that_breaks_off_does_not_look_complete(

@@ -1,6 +1,7 @@
 """Answers a request whose handling failed unexpectedly, without telling why."""
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tweezer.gateway import jsend
@@ -25,6 +26,9 @@ class CrashGuard:
 
         try:
             await self._app(scope, receive, noting_send)
+        except ClientDisconnect:
+            # There is nobody left to answer.
+            log.debug("the caller went away", path=scope["path"])
         except Exception as error:
             if scope["type"] != "http" or started:
                 # The server breaks the connection, so that half an answer is not taken for one.

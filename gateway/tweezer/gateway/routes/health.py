@@ -10,10 +10,9 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from tweezer.gateway import jsend
 from tweezer.gateway.calls import backend_of
-from tweezer.gateway.documentation import errors
 from tweezer.gateway.errors import HEADERS
 from tweezer.gateway.schemas.answers import Health
-from tweezer.gateway.schemas.envelopes import Success
+from tweezer.gateway.schemas.envelopes import Success, Unhealthy
 
 router = APIRouter(tags=["health"])
 
@@ -27,7 +26,7 @@ _SERVING: Final = "SERVING"
     "/health",
     summary="Get the state of the system",
     response_model=Success[Health],
-    responses={503: errors()[503]},
+    responses={503: {"model": Unhealthy, "description": "Not all services serve at present."}},
 )
 async def get_health(request: Request) -> Response:
     """Asks the services whether they serve; 503 unless all do."""

@@ -68,6 +68,22 @@ class Failure(Answer):
     data: FailureData
 
 
+class UnhealthyData(Answer):
+    """Which services do not serve."""
+
+    description: str
+    services: dict[str, str] = Field(description="gRPC health or status of each service.")
+
+
+class Unhealthy(Answer):
+    """Envelope of the answer that not all services serve."""
+
+    status: Literal["error"]
+    message: str = Field(description="Name of the HTTP status.")
+    code: str = Field(description="HTTP status as text.")
+    data: UnhealthyData
+
+
 class Invalid(Answer):
     """Envelope of an error in the input."""
 
