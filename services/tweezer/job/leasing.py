@@ -130,7 +130,7 @@ class Leasing:
             ended = await self._database.write(lambda c: endings.expire(c, self._max_attempts, now))
             if not ended.jobs:
                 return
-            log.warning("leases ran out", jobs=[job.id for job in ended.jobs])
+            log.warning("leases ran out", number=len(ended.jobs), first=ended.jobs[0].id)
             self._make_known(ended)
             # This process may have ended after it had put a result and before it recorded it.
             await self._results.remove(

@@ -68,13 +68,8 @@ async def serve(
     ):
         results = ResultStore.in_folder(settings.results_dir)
         leasing = Leasing(database, results, signals, clock, settings.max_attempts)
-        queueing = Queueing(database, signals, clock)
-        progress = ProgressServiceStub(channel)
-        add_QueueServiceServicer_to_server(
-            QueueServicer(queueing, clock, settings.addition_grace_s), server
-        )
-        add_LeaseServiceServicer_to_server(LeaseServicer(leasing), server)
-        add_JobServiceServicer_to_server(
+        _add_services(
+            server,
             JobServicer(
                 Reading(database),
                 Programs(ProgramServiceStub(channel)),
@@ -83,9 +78,12 @@ async def serve(
                     settings.result_ticket_key_file, settings.result_link_lifetime_s
                 ),
             ),
-            server,
+            QueueServicer(Queueing(database, signals, clock), clock, settings.addition_grace_s),
+            LeaseServicer(leasing),
         )
         await _spare_leases(database, clock() + round(settings.lease_grace_s * 1_000_000))
+        progress = ProgressServiceStub(channel)
+        # The server ends before the loops do: what its last calls change is still reported.
         async with (
             background(
                 progress=ProgressLoop(
@@ -100,6 +98,14 @@ async def serve(
         ):
             on_started(port)
             await stop.wait()
+
+
+def _add_services(
+    server: grpc.aio.Server, jobs: JobServicer, queue: QueueServicer, leases: LeaseServicer
+) -> None:
+    add_JobServiceServicer_to_server(jobs, server)
+    add_QueueServiceServicer_to_server(queue, server)
+    add_LeaseServiceServicer_to_server(leases, server)
 
 
 @asynccontextmanager

@@ -141,7 +141,7 @@ def earliest_expiry(connection: Connection) -> int | None:
 
 
 def postpone_expiry(connection: Connection, until: int) -> None:
-    """Lets no lease end before `until`."""
+    """Lets no lease of a job that is still wanted end before `until`."""
     connection.execute(_POSTPONE, {"until": until})
 
 
@@ -229,6 +229,6 @@ _EARLIEST_EXPIRY: Final = (
 )
 _POSTPONE: Final = (
     update(JOB)
-    .where(JOB.c.lease_expires_at < bindparam("until"))
+    .where(JOB.c.lease_expires_at < bindparam("until"), JOB.c.status == JobStatus.RUNNING.value)
     .values(lease_expires_at=bindparam("until"))
 )

@@ -1,0 +1,136 @@
+"""Intent flows down: by version, all of it in one transaction."""
+
+import uuid
+
+from tweezer.job.store import leases
+
+
+def statuses(tables) -> dict[str, int]:
+    rows = tables.rows("SELECT status, count(*) AS n FROM job GROUP BY status")
+    return {row["status"]: row["n"] for row in rows}
+
+
+def ready(tables) -> int:
+    return tables.rows("SELECT count(*) AS n FROM job WHERE ready AND status = 'PENDING'")[0]["n"]
+
+
+def lease(tables, jobs: int = 1) -> list[leases.Lease]:
+    batches = tables(lambda c: leases.take(c, ["EMU_FREE"], jobs, 10**15, 2_000))
+    return [lease for batch in batches for lease in batch.leases]
+
+
+def test_a_named_addition_is_released(tables) -> None:
+    named, other = tables.enqueue(tables.addition(2)), tables.enqueue(tables.addition(3))
+    applied = tables.intend(named.batch.id, 1, named.id)
+    assert applied.jobs_ready
+    assert not applied.progressed
+    assert ready(tables) == 2
+    assert other.batch.id not in {
+        row["batch_id"] for row in tables.rows("SELECT * FROM job WHERE ready")
+    }
+
+
+def test_only_the_jobs_of_the_named_addition_are_released(tables) -> None:
+    first = tables.enqueue(tables.addition(2))
+    second = tables.enqueue(tables.addition(3, batch_id=first.batch.id, first_order=2))
+    tables.intend(first.batch.id, 1, second.id)
+    orders = tables.rows("SELECT creation_order AS n FROM job WHERE ready ORDER BY n")
+    assert [row["n"] for row in orders] == [2, 3, 4]
+
+
+def test_an_older_or_equal_version_changes_nothing(tables) -> None:
+    first = tables.add(1)
+    second = tables.enqueue(tables.addition(1, batch_id=first.batch.id, first_order=1))
+    tables.intend(first.batch.id, 5)
+    for version in (5, 4):
+        applied = tables.intend(first.batch.id, version, second.id, cancelled=True)
+        assert not applied.jobs_ready
+        assert not applied.progressed
+    assert statuses(tables) == {"PENDING": 2}
+    assert ready(tables) == 1
+
+
+def test_a_paused_batch_waits_and_goes_on(tables) -> None:
+    addition = tables.add(2)
+    tables.intend(addition.batch.id, 2, paused=True)
+    assert lease(tables) == []
+    assert tables.intend(addition.batch.id, 3).jobs_ready
+    assert len(lease(tables, 5)) == 2
+
+
+def test_what_is_released_while_paused_waits_too(tables) -> None:
+    addition = tables.enqueue(tables.addition(2))
+    assert not tables.intend(addition.batch.id, 1, addition.id, paused=True).jobs_ready
+    assert lease(tables) == []
+    tables.intend(addition.batch.id, 2)
+    assert len(lease(tables, 5)) == 2
+
+
+def test_held_jobs_stay_held_when_a_pause_ends(tables) -> None:
+    first = tables.add(1)
+    tables.enqueue(tables.addition(1, batch_id=first.batch.id, first_order=1))
+    tables.intend(first.batch.id, 2, paused=True)
+    tables.intend(first.batch.id, 3)
+    assert ready(tables) == 1
+
+
+def test_cancelling_ends_what_waits_and_stops_what_runs(tables) -> None:
+    addition = tables.add(3)
+    lease(tables)
+    applied = tables.intend(addition.batch.id, 2, cancelled=True)
+    assert applied.progressed
+    assert not applied.jobs_ready
+    assert statuses(tables) == {"CANCELED": 2, "CANCELING": 1}
+    (batch,) = tables.rows("SELECT pending, canceling, canceled, end_at FROM queued_batch")
+    assert batch == {"pending": 0, "canceling": 1, "canceled": 2, "end_at": 1_000}
+    assert tables.rows("SELECT DISTINCT end_at FROM job WHERE status = 'CANCELED'") == [
+        {"end_at": 1_000}
+    ]
+
+
+def test_cancelling_leaves_held_jobs_alone(tables) -> None:
+    first = tables.add(1)
+    tables.enqueue(tables.addition(2, batch_id=first.batch.id, first_order=1))
+    tables.intend(first.batch.id, 2, cancelled=True)
+    assert statuses(tables) == {"CANCELED": 1, "PENDING": 2}
+
+
+def test_what_a_cancelled_batch_releases_is_cancelled(tables) -> None:
+    addition = tables.enqueue(tables.addition(2))
+    applied = tables.intend(addition.batch.id, 1, addition.id, cancelled=True)
+    assert applied.progressed
+    assert statuses(tables) == {"CANCELED": 2}
+
+
+def test_finished_jobs_are_not_cancelled_again(tables) -> None:
+    addition = tables.add(1)
+    tables.intend(addition.batch.id, 2, cancelled=True)
+    assert not tables.intend(addition.batch.id, 3, cancelled=True).progressed
+
+
+def test_an_addition_may_be_named_again(tables) -> None:
+    addition = tables.add(1)
+    lease(tables)
+    applied = tables.intend(addition.batch.id, 2, addition.id)
+    assert not applied.jobs_ready
+    assert not applied.missing_additions
+    assert statuses(tables) == {"RUNNING": 1}
+
+
+def test_an_intent_for_a_batch_without_jobs_is_fine(tables) -> None:
+    applied = tables.intend(str(uuid.uuid4()), 1, cancelled=True)
+    assert not applied.progressed
+    assert not applied.missing_additions
+
+
+def test_additions_that_are_not_stored_are_told(tables) -> None:
+    addition, lost = tables.enqueue(tables.addition(1)), str(uuid.uuid4())
+    assert tables.intend(addition.batch.id, 1, addition.id, lost).missing_additions == [lost]
+    assert tables.intend(str(uuid.uuid4()), 1, lost).missing_additions == [lost]
+    assert ready(tables) == 1
+
+
+def test_an_addition_of_another_batch_is_not_released(tables) -> None:
+    addition, other = tables.enqueue(tables.addition(1)), tables.enqueue(tables.addition(1))
+    assert tables.intend(addition.batch.id, 1, other.id).missing_additions == [other.id]
+    assert ready(tables) == 0

@@ -1,0 +1,190 @@
+"""The statements that must stay quick whatever is stored: SQLite says how it runs them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from tweezer.job.filters import selection
+from tweezer.job.outcomes import Outcome
+from tweezer.job.paging import page_of
+from tweezer.job.store import additions, endings, intents, leases, progress, reads
+from tweezer.v1 import paging_pb2
+from tweezer.v1.job_pb2 import JobFilter
+
+PROJECT = "11111111-1111-4111-8111-111111111111"
+OTHER = "22222222-2222-4222-8222-222222222222"
+BATCH = "33333333-3333-4333-8333-333333333333"
+
+Plan = list[str]
+
+
+@pytest.fixture
+def plans(tables) -> Callable[..., list[Plan]]:
+    """Returns the plans of the statements that some work runs."""
+
+    def plans(work: Callable[[Any], object]) -> list[Plan]:
+        statements: list[tuple[str, Any]] = []
+
+        def keep(_: Any, __: Any, statement: str, values: Any, ___: Any, many: bool) -> None:
+            statements.append((statement, values[0] if many else values))
+
+        event.listen(tables.engine, "before_cursor_execute", keep)
+        tables(work)
+        event.remove(tables.engine, "before_cursor_execute", keep)
+
+        def explain(connection: Any) -> list[Plan]:
+            run = connection.connection.execute
+            return [
+                [row[-1] for row in run(f"EXPLAIN QUERY PLAN {statement}", values)]
+                for statement, values in statements
+                if statement.startswith(("SELECT", "UPDATE", "DELETE"))
+            ]
+
+        return tables(explain)
+
+    return plans
+
+
+def unsorted(plan: Plan) -> bool:
+    return not any("TEMP B-TREE" in line for line in plan)
+
+
+def test_the_next_in_line_come_out_of_the_index_in_order(plans) -> None:
+    (update, *_) = plans(lambda c: leases.take(c, ["EMU_FREE"], 10, 2, 1))
+    assert "SEARCH job USING INDEX ix_job_lease_order (device_type=?)" in update
+    assert unsorted(update)
+    assert not any(line.startswith("SCAN job") for line in update)
+
+
+def test_each_of_several_devices_has_its_order(plans) -> None:
+    (update, *_) = plans(lambda c: leases.take(c, ["A", "B", "C"], 10, 2, 1))
+    queue = "SEARCH job USING INDEX ix_job_lease_order (device_type=?)"
+    assert update.count(queue) == 3
+    # What is sorted are the few heads of the queues.
+    assert [line for line in update if "TEMP B-TREE" in line] == ["USE TEMP B-TREE FOR ORDER BY"]
+
+
+def test_polling_a_status_is_one_look_up(plans) -> None:
+    (plan,) = plans(lambda c: reads.status(c, "x"))
+    (line,) = plan
+    assert line.startswith("SEARCH job USING INDEX")
+    assert line.endswith("(id=?)")
+
+
+def test_a_job_is_two_look_ups(plans) -> None:
+    (plan,) = plans(lambda c: reads.job(c, "x"))
+    assert [line.rsplit(" ", 1)[1] for line in plan] == ["(id=?)", "(id=?)"]
+
+
+def listing(wanted: JobFilter, projects: list[str], **page: Any) -> Callable[[Any], object]:
+    return lambda c: c.execute(
+        reads.page_query(selection(wanted, projects), page_of(paging_pb2.Page(**page)))
+    )
+
+
+def test_the_newest_of_a_project_come_out_of_an_index_in_order(plans) -> None:
+    (plan,) = plans(listing(JobFilter(), [PROJECT]))
+    assert plan == ["SEARCH job USING INDEX ix_job_project_created (project_id=?)"]
+
+
+def test_what_is_passed_over_is_read_from_the_index_alone(plans) -> None:
+    (plan,) = plans(listing(JobFilter(), [PROJECT], skip=100_000))
+    assert "SEARCH job USING COVERING INDEX ix_job_project_created (project_id=?)" in plan
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (JobFilter(statuses=[1]), "ix_job_project_status_created (project_id=? AND status=?)"),
+        (JobFilter(user_ids=["u"]), "ix_job_project_user_created (project_id=? AND user_id=?)"),
+    ],
+)
+def test_the_newest_of_a_status_or_a_user_come_out_in_order(plans, wanted, index: str) -> None:
+    (plan,) = plans(listing(wanted, [PROJECT]))
+    assert plan == [f"SEARCH job USING INDEX {index}"]
+
+
+def test_the_newest_of_several_projects_and_statuses_are_merged(plans) -> None:
+    (plan,) = plans(listing(JobFilter(statuses=[1, 2]), [PROJECT, OTHER]))
+    part = (
+        "SEARCH job USING COVERING INDEX ix_job_project_status_created (project_id=? AND status=?)"
+    )
+    assert plan.count(part) == 4
+    assert not any(line.startswith("SCAN job") for line in plan)
+
+
+def test_the_jobs_of_a_batch_come_out_of_its_index_in_creation_order(plans) -> None:
+    page = {"order_by": "creation_order", "direction": paging_pb2.SORT_DIRECTION_ASC}
+    (plan,) = plans(listing(JobFilter(batch_ids=[BATCH]), [PROJECT, OTHER], **page))
+    (line,) = plan
+    assert line.startswith("SEARCH job USING INDEX")
+    assert line.endswith("(batch_id=?)")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "search"),
+    [
+        (JobFilter(ids=[BATCH, OTHER]), "(id=?)"),
+        (JobFilter(id_prefix="ab"), "(id>? AND id<?)"),
+        (JobFilter(batch_ids=[BATCH, OTHER]), "(batch_id=?)"),
+    ],
+)
+def test_named_jobs_are_found_by_their_names(plans, wanted, search: str) -> None:
+    (page,) = plans(listing(wanted, [PROJECT, OTHER]))
+    (count,) = plans(lambda c: c.execute(reads.count_query(selection(wanted, [PROJECT]))))
+    assert page[0].endswith(search)
+    assert count[0].endswith(search)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (JobFilter(), "(project_id=?)"),
+        (JobFilter(statuses=[1]), "(project_id=? AND status=?)"),
+        (JobFilter(user_ids=["u"]), "(project_id=? AND user_id=?)"),
+    ],
+)
+def test_counting_reads_an_index_alone(plans, wanted, index: str) -> None:
+    (plan,) = plans(lambda c: c.execute(reads.count_query(selection(wanted, [PROJECT]))))
+    (line,) = plan
+    assert line.startswith("SEARCH job USING COVERING INDEX")
+    assert line.endswith(index)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        leases.earliest_expiry,
+        additions.earliest_check,
+        lambda c: additions.due(c, 1),
+        lambda c: progress.unreported(c, 0, 10),
+        lambda c: endings.expire(c, 3, 1),
+        lambda c: leases.renew(c, [leases.Renewal("1.x", 1)], 2, 1),
+        lambda c: endings.held_jobs(c, ["1.x", "2.y"]),
+    ],
+    ids=["expiry", "check", "due", "unreported", "expired", "renew", "held"],
+)
+def test_the_loops_and_the_workers_use_an_index(plans, work) -> None:
+    for plan in plans(work):
+        assert all("INDEX" in line or "INTEGER PRIMARY KEY" in line for line in plan)
+        assert unsorted(plan)
+
+
+def test_every_change_finds_its_rows_by_an_index(plans, tables) -> None:
+    addition = tables.add(2)
+    orphan = tables.enqueue(tables.addition(1))
+
+    def everything(connection: Any) -> None:
+        (batch,) = leases.take(connection, ["EMU_FREE"], 1, 9, 1)
+        endings.end(connection, [endings.Ending(batch.leases[0].token, Outcome.RELEASED)], 3, 2)
+        for version, wish in ((2, (False, True)), (3, (True, False))):
+            intent = intents.Intent(addition.batch.id, version, [addition.id], *wish)
+            intents.apply(connection, [intent], 3)
+        additions.drop(connection, [orphan.id])
+
+    found = plans(everything)
+    assert len(found) > 15
+    for plan in found:
+        assert not any(line.startswith("SCAN") for line in plan), plan
