@@ -11,7 +11,7 @@ from tweezer.database.timestamps import Clock
 from tweezer.internal.v1 import progress_service_pb2 as pb
 from tweezer.internal.v1.progress_service_pb2_grpc import ProgressServiceStub
 from tweezer.job.backoff import backoff
-from tweezer.job.signals import Alarm
+from tweezer.job.signals import Alarm, Pulse
 from tweezer.job.store import additions
 
 log = structlog.get_logger(__name__)
@@ -25,11 +25,12 @@ class AdditionLoop:
         database: Database,
         service: ProgressServiceStub,
         alarm: Alarm,
+        jobs_ready: Pulse,
         clock: Clock,
         grace_s: float,
     ) -> None:
         self._database, self._service = database, service
-        self._alarm, self._clock = alarm, clock
+        self._alarm, self._jobs_ready, self._clock = alarm, jobs_ready, clock
         self._grace = round(grace_s * 1_000_000)
 
     async def run(self) -> None:
@@ -70,4 +71,6 @@ class AdditionLoop:
         await self._database.write(lambda c: additions.postpone(c, kept, later))
         if orphans:
             jobs = await self._database.write(lambda c: additions.drop(c, orphans))
+            # An exclusive device may have been kept for these jobs.
+            self._jobs_ready.send()
             log.warning("jobs of interrupted calls dropped", additions=orphans, jobs=jobs)

@@ -6,9 +6,11 @@ from typing import Any, Final
 import orjson
 
 from tweezer.database.timestamps import to_timestamp
+from tweezer.internal.v1 import progress_service_pb2, queue_service_pb2
 from tweezer.job.models import ORIGINS
+from tweezer.job.store.progress import Progress
 from tweezer.lifecycle import JobStatus
-from tweezer.v1 import job_pb2
+from tweezer.v1 import batch_pb2, job_pb2
 
 #: Statuses by their numbers in messages.
 STATUS_OF: Final[Mapping[int, str]] = {
@@ -69,4 +71,36 @@ def job_message(row: Sequence[Any]) -> job_pb2.Job:
         slurm_job_id=slurm_job_id,
         slurm_cluster_name=slurm_cluster_name,
         origin=_ORIGIN_NUMBER[origin],
+    )
+
+
+def queued_job_message(row: Sequence[Any]) -> queue_service_pb2.QueuedJob:
+    """Converts a row of `reads.QUEUED_COLUMNS`."""
+    id_, creation_order, runs, variables_json, program_hash, parent_id = row
+    return queue_service_pb2.QueuedJob(
+        id=id_,
+        creation_order=creation_order,
+        runs=runs,
+        variables_json=variables_json,
+        program_hash=program_hash,
+        parent_id=parent_id,
+    )
+
+
+def progress_message(news: Progress) -> progress_service_pb2.BatchProgress:
+    """Converts the progress of a batch."""
+    counts = news.counts
+    return progress_service_pb2.BatchProgress(
+        batch_id=news.batch_id,
+        version=news.version,
+        job_counts=batch_pb2.JobCounts(
+            pending=counts.pending,
+            running=counts.running,
+            canceling=counts.canceling,
+            done=counts.done,
+            error=counts.error,
+            canceled=counts.canceled,
+        ),
+        start_time=None if news.start_at is None else to_timestamp(news.start_at),
+        end_time=None if news.end_at is None else to_timestamp(news.end_at),
     )

@@ -61,6 +61,16 @@ def selection(wanted: job_pb2.JobFilter, project_ids: Iterable[str]) -> Selectio
     return Selection(where, _branches(where, projects, statuses, others), few=False)
 
 
+def in_batch(wanted: job_pb2.JobFilter, batch_id: str, project_ids: Iterable[str]) -> Selection:
+    """Returns the jobs of one batch that are wanted, of those that these projects may see."""
+    elsewhere = wanted.batch_ids and batch_id not in _ids("batch_id", wanted.batch_ids)
+    within = job_pb2.JobFilter()
+    within.CopyFrom(wanted)
+    within.ClearField("batch_ids")
+    within.batch_ids.append(batch_id)
+    return selection(within, () if elsewhere else project_ids)
+
+
 def _branches(
     where: tuple[Condition, ...],
     projects: Sequence[str],

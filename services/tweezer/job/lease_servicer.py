@@ -34,9 +34,7 @@ class LeaseServicer(LeaseServiceServicer):
             raise InvalidInput("device_types", "must name a device.")
         if not 1 <= request.max_jobs <= _MOST_ITEMS:
             raise InvalidInput("max_jobs", f"must be between 1 and {_MOST_ITEMS}.")
-        wait_s = _seconds(request.wait)
-        if not 0 <= wait_s <= _LONGEST_WAIT_S:
-            raise InvalidInput("wait", f"must be between 0 and {_LONGEST_WAIT_S:.0f} seconds.")
+        wait_s = _wait(request.wait)
         wanted = LeaseRequest(
             worker_id=request.worker_id,
             device_types=sorted(set(request.device_types)),
@@ -49,12 +47,12 @@ class LeaseServicer(LeaseServiceServicer):
     async def RenewLeases(
         self, request: pb.RenewLeasesRequest, context: Context
     ) -> pb.RenewLeasesResponse:
-        """Extends leases and records progress."""
+        """Extends leases and records progress, waiting for work that must stop."""
         _check_number("renewals", request.renewals)
         duration = _lease_duration(request.lease_duration)
-        stop = await self._leasing.renew(
-            [_renewal(index, each) for index, each in enumerate(request.renewals)], duration
-        )
+        wait_s = _wait(request.wait)
+        renewals = [_renewal(index, each) for index, each in enumerate(request.renewals)]
+        stop = await self._leasing.renew(renewals, duration, wait_s)
         return pb.RenewLeasesResponse(stop_tokens=stop)
 
     async def FinishJobs(
@@ -76,6 +74,13 @@ class LeaseServicer(LeaseServiceServicer):
 
 def _seconds(duration: Duration) -> float:
     return duration.seconds + duration.nanos / 1_000_000_000
+
+
+def _wait(duration: Duration) -> float:
+    seconds = _seconds(duration)
+    if not 0 <= seconds <= _LONGEST_WAIT_S:
+        raise InvalidInput("wait", f"must be between 0 and {_LONGEST_WAIT_S:.0f} seconds.")
+    return seconds
 
 
 def _lease_duration(duration: Duration) -> int:

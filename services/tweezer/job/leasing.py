@@ -85,10 +85,23 @@ class Leasing:
         if tokens:
             await self._end([Ending(token, Outcome.RELEASED) for token in tokens])
 
-    async def renew(self, renewals: Sequence[Renewal], duration: int) -> list[str]:
-        """Extends leases and returns the tokens whose work must stop."""
+    async def renew(
+        self, renewals: Sequence[Renewal], duration: int, wait_s: float = 0
+    ) -> list[str]:
+        """Extends leases and returns the tokens whose work must stop, waiting for the first.
+
+        Returns nothing when none must stop in time or the process is about to end.
+        """
+        until = asyncio.get_running_loop().time() + wait_s
         now = self._clock()
-        return await self._database.write(lambda c: leases.renew(c, renewals, now + duration, now))
+        with self._signals.stops.watch(renewal.token for renewal in renewals) as stops:
+            stopping = await self._database.write(
+                lambda c: leases.renew(c, renewals, now + duration, now)
+            )
+            self._signals.lease_end.set(now + duration)  # it may end earlier than before
+            if not stopping and wait_s > 0 and await stops.news(until):
+                stopping = stops.take()
+        return stopping
 
     async def finish(self, ends: Sequence[Ending], results: Mapping[str, bytes]) -> list[str]:
         """Ends leases, results by token, and returns the tokens that no longer hold a job.
@@ -132,15 +145,17 @@ class Leasing:
                 return
             log.warning("leases ran out", number=len(ended.jobs), first=ended.jobs[0].id)
             self._make_known(ended)
+            self._signals.stops.send(job.lease_token for job in ended.jobs if job.lease_token)
             # This process may have ended after it had put a result and before it recorded it.
             await self._results.remove(
                 result_key(job, job.lease_token) for job in ended.jobs if job.lease_token
             )
 
     def _make_known(self, ended: Ended) -> None:
-        if ended.jobs_returned:
+        if ended.jobs_ready:
             self._signals.jobs_ready.send()
         if ended.jobs:
+            self._signals.ends.send(job.id for job in ended.jobs)
             self._signals.progress.set()
 
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
     and_,
     literal_column,
     not_,
+    or_,
 )
 from sqlmodel import Field, SQLModel
 
@@ -86,10 +87,12 @@ class QueuedBatch(JobTable, table=True):
     program_hash: str | None
     backend_configuration: str | None
     configuration_json: str | None
+    exclusive: bool  #: the device runs one batch at a time, its jobs in creation order
 
     intent_version: int = Field(sa_type=BigInteger)
     cancelled: bool
     paused: bool
+    open: bool  #: jobs can still be added
 
     pending: int
     running: int
@@ -116,6 +119,16 @@ class QueuedAddition(JobTable, table=True):
     jobs_count: int
     released: bool
     check_at: int = Field(sa_type=BigInteger)  #: when to ask whether it was committed, while held
+
+
+class PausedDevice(JobTable, table=True):
+    """A device whose jobs are held back."""
+
+    __tablename__ = "paused_device"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    seq: int = Field(sa_column=_sequence())
+    device_type: str = Field(unique=True)
 
 
 class Job(JobTable, table=True):
@@ -169,6 +182,7 @@ class Job(JobTable, table=True):
     device_type: str
     queue_rank: int = Field(sa_type=SmallInteger)
     origin: str
+    exclusive: bool
 
     runs: int | None
     variables_json: str | None
@@ -197,13 +211,39 @@ class Job(JobTable, table=True):
 
 QUEUED_BATCH: Final[Table] = JobTable.metadata.tables["queued_batch"]
 QUEUED_ADDITION: Final[Table] = JobTable.metadata.tables["queued_addition"]
+PAUSED_DEVICE: Final[Table] = JobTable.metadata.tables["paused_device"]
 JOB: Final[Table] = JobTable.metadata.tables["job"]
 
 
 def leasable(jobs: FromClause) -> ColumnElement[bool]:
     """Returns the condition of the lease index; literal, so that the planner can match it."""
+    return and_(*_waiting(jobs), not_(jobs.c.exclusive))
+
+
+def leasable_exclusively(jobs: FromClause) -> ColumnElement[bool]:
+    """Returns the condition of the indexes of jobs that wait for an exclusive device."""
+    return and_(*_waiting(jobs), jobs.c.exclusive)
+
+
+def _waiting(jobs: FromClause) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     pending: ColumnElement[str] = literal_column(f"'{JobStatus.PENDING}'")
-    return and_(jobs.c.status == pending, jobs.c.ready)
+    return jobs.c.status == pending, jobs.c.ready
+
+
+def occupies(jobs: FromClause) -> ColumnElement[bool]:
+    """Returns the condition of a job that has an exclusive device for itself."""
+    return and_(jobs.c.lease_token.is_not(None), jobs.c.exclusive)
+
+
+def reserves(batches: FromClause) -> ColumnElement[bool]:
+    """Returns the condition of a batch that an exclusive device is kept for.
+
+    It has started and is not finished: some job is not final, or others can still be added.
+    """
+    none: ColumnElement[int] = literal_column("0")
+    unfinished = batches.c.pending + batches.c.running + batches.c.canceling > none
+    growing = and_(batches.c.open, not_(batches.c.cancelled))
+    return and_(batches.c.exclusive, batches.c.start_at.is_not(None), or_(unfinished, growing))
 
 
 def unacknowledged() -> ColumnElement[bool]:
@@ -211,12 +251,27 @@ def unacknowledged() -> ColumnElement[bool]:
     return QUEUED_BATCH.c.progress_version > QUEUED_BATCH.c.acknowledged_version
 
 
-def _partial(name: str, where: ColumnElement[bool], *columns: Column[object]) -> Index:
-    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+def _partial(
+    name: str, where: ColumnElement[bool], *columns: Column[object], unique: bool = False
+) -> Index:
+    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 #: Next in line for a device, without a look at the jobs that are finished.
 _partial("ix_job_lease_order", leasable(JOB), JOB.c.device_type, JOB.c.queue_rank, JOB.c.seq)
+#: The same for an exclusive device; and which job of the batch that has the device is next.
+_exclusive = leasable_exclusively(JOB)
+_partial("ix_job_exclusive_order", _exclusive, JOB.c.device_type, JOB.c.queue_rank, JOB.c.seq)
+_partial("ix_job_exclusive_batch", _exclusive, JOB.c.batch_id, JOB.c.creation_order)
+#: Whatever goes wrong, the database lets no two workers have an exclusive device.
+_partial("uq_job_exclusive_leased", occupies(JOB), JOB.c.device_type, unique=True)
+_partial(
+    "ix_queued_batch_reserving",
+    reserves(QUEUED_BATCH),
+    QUEUED_BATCH.c.device_type,
+    QUEUED_BATCH.c.start_at,
+    QUEUED_BATCH.c.seq,
+)
 #: The lease that ends first.
 _partial("ix_job_lease_expiry", JOB.c.lease_expires_at.is_not(None), JOB.c.lease_expires_at)
 # Lists: every one is limited to projects.

@@ -38,6 +38,7 @@ class HeldJob:
     ended_token: str | None
     ended_outcome: str | None
     result_key: str | None
+    exclusive: bool = False
 
 
 def judge(

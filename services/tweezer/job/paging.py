@@ -10,8 +10,11 @@ from tweezer.job.models import JOB
 from tweezer.rpc.errors import InvalidInput
 from tweezer.v1 import paging_pb2
 
-#: The most items of a page, and how many there are when nothing is asked for.
-LARGEST_PAGE: Final = 100
+#: The most items of a page.
+LARGEST_PAGE: Final = 1000
+
+#: How many there are when nothing is asked for.
+DEFAULT_PAGE: Final = 100
 
 #: Columns to order by, under their names in the REST API.
 ORDERS: Final[Mapping[str, Column[Any]]] = {
@@ -64,4 +67,4 @@ def page_of(message: paging_pb2.Page) -> Page:
     if message.direction not in paging_pb2.SortDirection.values():
         raise InvalidInput("order_by_direction", "must be ASC or DESC.")
     descending = message.direction != paging_pb2.SORT_DIRECTION_ASC
-    return Page(message.size or LARGEST_PAGE, message.skip, column, descending)
+    return Page(message.size or DEFAULT_PAGE, message.skip, column, descending)

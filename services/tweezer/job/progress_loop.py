@@ -8,13 +8,12 @@ import grpc
 import structlog
 
 from tweezer.database.database import Database
-from tweezer.database.timestamps import to_timestamp
 from tweezer.internal.v1 import progress_service_pb2 as pb
 from tweezer.internal.v1.progress_service_pb2_grpc import ProgressServiceStub
 from tweezer.job.backoff import backoff
+from tweezer.job.conversion import progress_message
 from tweezer.job.store import progress
 from tweezer.job.store.progress import Progress
-from tweezer.v1 import batch_pb2
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +70,7 @@ class ProgressLoop:
         return await self._database.read(lambda c: progress.unreported(c, behind, _CHUNK))
 
     async def _send(self, news: Sequence[Progress]) -> Sequence[str]:
-        request = pb.ReportProgressRequest(reports=[_message(each) for each in news])
+        request = pb.ReportProgressRequest(reports=[progress_message(each) for each in news])
         response = await self._service.ReportProgress(request)
         return response.unknown_batch_ids
 
@@ -82,21 +81,3 @@ class ProgressLoop:
             log.error("BatchService does not know batches that it had released", batches=unknown)
         versions = {each.batch_id: each.version for each in news}
         await self._database.write(lambda c: progress.acknowledge(c, versions))
-
-
-def _message(news: Progress) -> pb.BatchProgress:
-    counts = news.counts
-    return pb.BatchProgress(
-        batch_id=news.batch_id,
-        version=news.version,
-        job_counts=batch_pb2.JobCounts(
-            pending=counts.pending,
-            running=counts.running,
-            canceling=counts.canceling,
-            done=counts.done,
-            error=counts.error,
-            canceled=counts.canceled,
-        ),
-        start_time=None if news.start_at is None else to_timestamp(news.start_at),
-        end_time=None if news.end_at is None else to_timestamp(news.end_at),
-    )

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from tweezer.database.timestamps import Clock, from_timestamp
 from tweezer.internal.v1 import queue_service_pb2 as pb
 from tweezer.internal.v1.queue_service_pb2_grpc import QueueServiceServicer
-from tweezer.job.conversion import ORIGIN_OF
+from tweezer.job.conversion import ORIGIN_OF, progress_message, queued_job_message
 from tweezer.job.ids import all_canonical, canonical
 from tweezer.job.queueing import Queueing
 from tweezer.job.store.enqueue import Addition, NewBatch, NewJob, OrderTaken
@@ -39,8 +39,28 @@ class QueueServicer(QueueServiceServicer):
         self, request: pb.ApplyIntentsRequest, context: Context
     ) -> pb.ApplyIntentsResponse:
         """Applies the newest intents of some batches."""
-        await self._queueing.apply(list(_intents(request.intents)))
-        return pb.ApplyIntentsResponse()
+        progress = await self._queueing.apply(list(_intents(request.intents)))
+        return pb.ApplyIntentsResponse(progress=map(progress_message, progress))
+
+    async def ApplyDevicePauses(
+        self, request: pb.ApplyDevicePausesRequest, context: Context
+    ) -> pb.ApplyDevicePausesResponse:
+        """Holds devices back, or lets them go on."""
+        for index, pause in enumerate(request.pauses):
+            if not pause.device_type:
+                raise InvalidInput(f"pauses[{index}].device_type", "is missing.")
+        await self._queueing.pause_devices(
+            {pause.device_type for pause in request.pauses if pause.paused}
+        )
+        return pb.ApplyDevicePausesResponse()
+
+    async def ListBatchJobs(
+        self, request: pb.ListBatchJobsRequest, context: Context
+    ) -> pb.ListBatchJobsResponse:
+        """Lists jobs of a batch as they were queued."""
+        batch_id = canonical("batch_id", request.batch_id)
+        jobs = await self._queueing.jobs(batch_id, request.filter)
+        return pb.ListBatchJobsResponse(jobs=map(queued_job_message, jobs))
 
 
 def _addition(request: pb.EnqueueJobsRequest, check_at: int) -> Addition:
@@ -83,6 +103,7 @@ def _batch(batch: pb.QueuedBatch) -> NewBatch:
         configuration_json=(
             batch.configuration_json if batch.HasField("configuration_json") else None
         ),
+        exclusive=batch.exclusive,
     )
 
 
@@ -108,6 +129,7 @@ def _intents(messages: Iterable[pb.BatchIntent]) -> Iterator[Intent]:
             ),
             cancelled=message.cancelled,
             paused=message.paused,
+            open=message.open,
         )
 
 

@@ -1,15 +1,20 @@
 """Takes in jobs and intents."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import structlog
+from sqlalchemy import Connection
 
 from tweezer.database.database import Database
 from tweezer.database.timestamps import Clock
+from tweezer.job.filters import in_batch
 from tweezer.job.signals import Signals, to_the_end
-from tweezer.job.store import enqueue, intents
+from tweezer.job.store import enqueue, intents, pauses, reads
 from tweezer.job.store.enqueue import Addition
 from tweezer.job.store.intents import Intent
+from tweezer.job.store.progress import Progress
+from tweezer.v1 import job_pb2
 
 log = structlog.get_logger(__name__)
 
@@ -28,18 +33,43 @@ class Queueing:
         await self._database.write(lambda c: enqueue.store(c, addition))
         self._signals.addition_check.set(addition.check_at)
 
-    async def apply(self, wanted: Sequence[Intent]) -> None:
-        """Applies intents."""
-        await to_the_end(self._apply(wanted))
+    async def apply(self, wanted: Sequence[Intent]) -> list[Progress]:
+        """Applies intents and returns how far their batches are after that."""
+        return await to_the_end(self._apply(wanted))
 
-    async def _apply(self, wanted: Sequence[Intent]) -> None:
+    async def _apply(self, wanted: Sequence[Intent]) -> list[Progress]:
         now = self._clock()
         applied = await self._database.write(lambda c: intents.apply(c, wanted, now))
         if applied.jobs_ready:
             self._signals.jobs_ready.send()
+        self._signals.intents_applied.send()
+        self._signals.stops.send(applied.stopping)
         if applied.progressed:
             self._signals.progress.set()
         if applied.missing_additions:
             # Committed there, but not here: a database was lost or restored. The other intents
             # must not wait for a person who looks into it.
             log.error("committed jobs are not stored", additions=applied.missing_additions)
+        return applied.progress
+
+    async def pause_devices(self, paused: Collection[str]) -> None:
+        """Holds these devices back and no others."""
+        await to_the_end(self._pause_devices(paused))
+
+    async def _pause_devices(self, paused: Collection[str]) -> None:
+        if await self._database.write(lambda c: pauses.replace(c, paused)):
+            self._signals.jobs_ready.send()
+
+    async def jobs(self, batch_id: str, wanted: job_pb2.JobFilter) -> Sequence[Sequence[Any]]:
+        """Returns jobs of a batch as they were queued, in creation order.
+
+        Held ones are among them: BatchService knows which additions it has committed. A batch that
+        has had no jobs so far is not known here, and has none.
+        """
+
+        def read(connection: Connection) -> Sequence[Sequence[Any]]:
+            project_id = reads.batch_project(connection, batch_id)
+            projects = () if project_id is None else (project_id,)
+            return reads.queued(connection, in_batch(wanted, batch_id, projects))
+
+        return await self._database.scan(read)

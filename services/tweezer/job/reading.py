@@ -5,7 +5,7 @@ from typing import Any
 
 from tweezer.database.database import Database
 from tweezer.job.filters import selection
-from tweezer.job.paging import Page
+from tweezer.job.paging import DEFAULT_PAGE, Page
 from tweezer.job.store import reads
 from tweezer.job.store.reads import StoredJob
 from tweezer.rpc.errors import NotFound
@@ -30,17 +30,17 @@ class Reading:
         """Returns a job, or raises NotFound."""
         found = await self._database.read(lambda c: reads.job(c, job_id))
         if found is None:
-            raise NotFound(_not_found(job_id))
-        caller.require_project(found.project_id, _not_found(job_id))
+            raise NotFound(job_not_found(job_id))
+        caller.require_project(found.project_id, job_not_found(job_id))
         return found
 
     async def status(self, caller: Caller, job_id: str) -> str:
         """Returns the status of a job, or raises NotFound."""
         found = await self._database.read(lambda c: reads.status(c, job_id))
         if found is None:
-            raise NotFound(_not_found(job_id))
+            raise NotFound(job_not_found(job_id))
         project_id, status = found
-        caller.require_project(project_id, _not_found(job_id))
+        caller.require_project(project_id, job_not_found(job_id))
         return status
 
     async def jobs(
@@ -48,16 +48,17 @@ class Reading:
     ) -> tuple[Sequence[Sequence[Any]], int]:
         """Returns a part of the jobs that are wanted, and the number of all of them."""
         selected = selection(wanted, caller.project_ids)
-        read = self._database.read if selected.few else self._database.scan
+        short = selected.few and page.size <= DEFAULT_PAGE
+        read = self._database.read if short else self._database.scan
         return await read(lambda c: reads.page(c, selected, page))
 
     async def result_key(self, caller: Caller, job_id: str) -> str | None:
         """Returns where the result of a job is, if there is one, or raises NotFound."""
         found = await self._database.read(lambda c: reads.result_key(c, job_id))
         if found is None:
-            raise NotFound(_not_found(job_id))
+            raise NotFound(job_not_found(job_id))
         project_id, key = found
-        caller.require_project(project_id, _not_found(job_id))
+        caller.require_project(project_id, job_not_found(job_id))
         return key
 
     async def ticketed_result_key(self, job_id: str) -> str | None:
@@ -66,5 +67,6 @@ class Reading:
         return None if found is None else found[1]
 
 
-def _not_found(job_id: str) -> str:
+def job_not_found(job_id: str) -> str:
+    """Returns the text for a job that is unknown, foreign or forbidden."""
     return f"job {job_id} not found"

@@ -19,6 +19,7 @@ from tweezer.internal.v1.program_service_pb2_grpc import ProgramServiceStub
 from tweezer.internal.v1.progress_service_pb2_grpc import ProgressServiceStub
 from tweezer.internal.v1.queue_service_pb2_grpc import add_QueueServiceServicer_to_server
 from tweezer.job.addition_loop import AdditionLoop
+from tweezer.job.cancelling import Cancelling
 from tweezer.job.expiry_loop import ExpiryLoop
 from tweezer.job.lease_servicer import LeaseServicer
 from tweezer.job.leasing import Leasing
@@ -72,6 +73,7 @@ async def serve(
             server,
             JobServicer(
                 Reading(database),
+                Cancelling(database, signals, clock, settings.cancel_wait_s),
                 Programs(ProgramServiceStub(channel)),
                 results,
                 TicketOffice.with_key_file(
@@ -91,7 +93,12 @@ async def serve(
                 ).run(),
                 expiry=ExpiryLoop(database, leasing, signals.lease_end).run(),
                 additions=AdditionLoop(
-                    database, progress, signals.addition_check, clock, settings.addition_grace_s
+                    database,
+                    progress,
+                    signals.addition_check,
+                    signals.jobs_ready,
+                    clock,
+                    settings.addition_grace_s,
                 ).run(),
             ),
             _listening(server, settings.job_listen, signals) as port,
@@ -131,11 +138,11 @@ async def _spare_leases(database: Database, until: int) -> None:
 
 @asynccontextmanager
 async def _listening(server: grpc.aio.Server, address: str, signals: Signals) -> AsyncIterator[int]:
-    """Serves calls; at the end those that wait for jobs are answered before the others end."""
+    """Serves calls; at the end those that wait for something are answered before the others end."""
     port = await start_server(server, address, _SERVICES)
     log.info("listening", address=address, port=port)
     try:
         yield port
     finally:
-        signals.jobs_ready.close()
+        signals.close()
         await server.stop(_STOP_GRACE_S)

@@ -1,10 +1,11 @@
-"""JobService: what clients can ask about jobs, and their results."""
+"""JobService: what clients can ask about jobs and do to them, and their results."""
 
 from collections.abc import AsyncIterator
 
 import structlog
 
 from tweezer.database.timestamps import to_timestamp
+from tweezer.job.cancelling import Cancelling
 from tweezer.job.conversion import job_message, status_number
 from tweezer.job.ids import canonical
 from tweezer.job.paging import page_of
@@ -25,9 +26,14 @@ class JobServicer(JobServiceServicer):
     """Answers clients."""
 
     def __init__(
-        self, reading: Reading, programs: Programs, results: ResultStore, tickets: TicketOffice
+        self,
+        reading: Reading,
+        cancelling: Cancelling,
+        programs: Programs,
+        results: ResultStore,
+        tickets: TicketOffice,
     ) -> None:
-        self._reading, self._programs = reading, programs
+        self._reading, self._cancelling, self._programs = reading, cancelling, programs
         self._results, self._tickets = results, tickets
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
@@ -53,6 +59,22 @@ class JobServicer(JobServiceServicer):
         page = page_of(request.page)
         jobs, total = await self._reading.jobs(current_caller(), request.filter, page)
         return pb.ListJobsResponse(jobs=map(job_message, jobs), total_size=total)
+
+    async def CancelJob(
+        self, request: pb.CancelJobRequest, context: Context
+    ) -> pb.CancelJobResponse:
+        """Cancels one job."""
+        job_id = canonical("job_id", request.job_id)
+        job = await self._cancelling.job(current_caller(), job_id)
+        return pb.CancelJobResponse(job=job_message(job))
+
+    async def CancelJobs(
+        self, request: pb.CancelJobsRequest, context: Context
+    ) -> pb.CancelJobsResponse:
+        """Cancels the matching jobs of a batch."""
+        batch_id = canonical("batch_id", request.batch_id)
+        cancelled = await self._cancelling.jobs(current_caller(), batch_id, request.filter)
+        return pb.CancelJobsResponse(jobs=map(job_message, cancelled.jobs), errors=cancelled.errors)
 
     async def GetResultLink(
         self, request: pb.GetResultLinkRequest, context: Context

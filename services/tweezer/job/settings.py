@@ -24,6 +24,9 @@ class JobSettings(RpcSettings):
     result_link_lifetime_s: int = Field(default=3600, ge=1)
     """How long a link to a result works, in seconds."""
 
+    cancel_wait_s: float = Field(default=2.0, ge=0)
+    """How long the cancel of a running job waits for its worker to stop, in seconds."""
+
     @property
     def job_database_file(self) -> Path:
         """The database."""

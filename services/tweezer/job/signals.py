@@ -1,7 +1,8 @@
 """How the parts of the process wake each other, instead of looking again and again."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from tweezer.database.timestamps import Clock
@@ -33,6 +34,81 @@ class Pulse:
         """Wakes everybody for the last time: who sees `closed` should not wait again."""
         self.closed = True
         self.send()
+
+
+class Watch:
+    """Collects the names that are sent, of those that it is for."""
+
+    def __init__(self) -> None:
+        self._named: list[str] = []
+        self._event = asyncio.Event()
+        self._closed = False
+
+    def add(self, name: str) -> None:
+        """Takes note of a name."""
+        self._named.append(name)
+        self._event.set()
+
+    def close(self) -> None:
+        """Lets nobody wait any more."""
+        self._closed = True
+        self._event.set()
+
+    def take(self) -> list[str]:
+        """Returns the names sent since the last time."""
+        named, self._named = self._named, []
+        return named
+
+    async def news(self, until: float) -> bool:
+        """Waits for a name until a time of the loop's clock; says whether there is one."""
+        if not self._named and not self._closed:
+            self._event.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self._event.wait()
+        return bool(self._named)
+
+
+class Notices:
+    """Tells those who wait about the names that they wait for, and nobody else.
+
+    Begin to watch before looking whether there is something to wait for: what is sent between the
+    look and the wait is then not missed.
+    """
+
+    def __init__(self) -> None:
+        self._watches: dict[str, set[Watch]] = {}
+        self._closed = False
+
+    @contextmanager
+    def watch(self, names: Iterable[str]) -> Iterator[Watch]:
+        """Watches names as long as the context lasts."""
+        watch, watched = Watch(), set(names)
+        if self._closed:
+            watch.close()
+        for name in watched:
+            self._watches.setdefault(name, set()).add(watch)
+        try:
+            yield watch
+        finally:
+            for name in watched:
+                others = self._watches[name]
+                others.remove(watch)
+                if not others:
+                    del self._watches[name]
+
+    def send(self, names: Iterable[str]) -> None:
+        """Tells those who watch the names."""
+        for name in names:
+            for watch in self._watches.get(name, ()):
+                watch.add(name)
+
+    def close(self) -> None:
+        """Wakes everybody for the last time: nobody waits after that."""
+        self._closed = True
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.close()
 
 
 class Alarm:
@@ -72,9 +148,19 @@ class Signals:
 
     def __init__(self, clock: Clock) -> None:
         self.jobs_ready = Pulse()  #: there may be something to lease
+        self.intents_applied = Pulse()  #: held jobs may have been released
+        self.stops = Notices()  #: leases whose work must stop, by token
+        self.ends = Notices()  #: jobs whose lease ended, by identifier
         self.progress = asyncio.Event()  #: there is something to report
         self.lease_end = Alarm(clock)  #: when to look for leases that ran out
         self.addition_check = Alarm(clock)  #: when to ask about held additions
+
+    def close(self) -> None:
+        """Wakes every call that waits, so that it is answered before the process ends."""
+        self.jobs_ready.close()
+        self.intents_applied.close()
+        self.stops.close()
+        self.ends.close()
 
 
 async def to_the_end(

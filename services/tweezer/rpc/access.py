@@ -13,6 +13,7 @@ class Access(Enum):
 
     ANYBODY = auto()  #: no credential
     USER = auto()  #: a user's bearer token
+    OPERATOR = auto()  #: the bearer token of a user who runs the place
     SERVICE = auto()  #: the service credential, which no user token can satisfy
 
 
@@ -24,7 +25,16 @@ ACCESS: Final[Mapping[str, Access]] = {
     f"{_PUBLIC}BatchService/GetBatchStatus": Access.USER,
     f"{_PUBLIC}BatchService/ListBatches": Access.USER,
     f"{_PUBLIC}BatchService/WatchBatch": Access.USER,
+    f"{_PUBLIC}BatchService/AddJobs": Access.USER,
+    f"{_PUBLIC}BatchService/CloseBatch": Access.USER,
+    f"{_PUBLIC}BatchService/CancelBatch": Access.USER,
+    f"{_PUBLIC}BatchService/CancelBatches": Access.USER,
+    f"{_PUBLIC}BatchService/RepeatBatch": Access.USER,
+    f"{_PUBLIC}BatchService/SetBatchTags": Access.USER,
+    f"{_PUBLIC}BatchService/ListLastActivity": Access.OPERATOR,
     f"{_PUBLIC}JobService/GetJob": Access.USER,
+    f"{_PUBLIC}JobService/CancelJob": Access.USER,
+    f"{_PUBLIC}JobService/CancelJobs": Access.USER,
     f"{_PUBLIC}JobService/GetJobStatus": Access.USER,
     f"{_PUBLIC}JobService/ListJobs": Access.USER,
     f"{_PUBLIC}JobService/GetResultLink": Access.USER,
@@ -32,12 +42,20 @@ ACCESS: Final[Mapping[str, Access]] = {
     # The ticket in the request is the credential: clients download without a header.
     f"{_PUBLIC}JobService/DownloadResult": Access.ANYBODY,
     f"{_PUBLIC}DeviceService/ListDevices": Access.USER,
+    f"{_PUBLIC}DeviceService/GetDevice": Access.USER,
+    f"{_PUBLIC}DeviceService/ListQueue": Access.USER,
     f"{_PUBLIC}DeviceService/ListPublicDevices": Access.ANYBODY,
+    f"{_PUBLIC}OperatorService/PauseBatch": Access.OPERATOR,
+    f"{_PUBLIC}OperatorService/ResumeBatch": Access.OPERATOR,
+    f"{_PUBLIC}OperatorService/PauseDevice": Access.OPERATOR,
+    f"{_PUBLIC}OperatorService/ResumeDevice": Access.OPERATOR,
     # The password in the request is the credential.
     f"{_PUBLIC}AccountService/IssueToken": Access.ANYBODY,
     f"{_PUBLIC}AccountService/ListProjects": Access.USER,
     f"{_INTERNAL}QueueService/EnqueueJobs": Access.SERVICE,
     f"{_INTERNAL}QueueService/ApplyIntents": Access.SERVICE,
+    f"{_INTERNAL}QueueService/ApplyDevicePauses": Access.SERVICE,
+    f"{_INTERNAL}QueueService/ListBatchJobs": Access.SERVICE,
     f"{_INTERNAL}ProgressService/ReportProgress": Access.SERVICE,
     f"{_INTERNAL}ProgressService/ResolveAdditions": Access.SERVICE,
     f"{_INTERNAL}LeaseService/LeaseJobs": Access.SERVICE,

@@ -3,6 +3,7 @@
 Servicers just raise, and ask `current_caller` who is calling.
 """
 
+import inspect
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
@@ -70,6 +71,10 @@ class CallGuard(grpc.aio.ServerInterceptor):
         return call
 
     def _stream(self, method: str, handle: Any) -> Any:
+        if inspect.iscoroutinefunction(handle):
+            # A handler of the other style: it writes its responses itself. Health.Watch does.
+            return self._unary(method, handle)
+
         async def iterate(request: Any, context: Context) -> AsyncIterator[Any]:
             try:
                 self._admit(method, context)
@@ -87,10 +92,14 @@ class CallGuard(grpc.aio.ServerInterceptor):
         if access is Access.ANYBODY:
             return
         scheme, credential = _authorization(context)
-        if access is Access.USER:
+        if access in (Access.USER, Access.OPERATOR):
             if scheme.lower() != _BEARER or not credential:
                 raise Unauthenticated("a bearer token is needed")
-            set_caller(self._verifier.verify(credential))
+            caller = self._verifier.verify(credential)
+            if access is Access.OPERATOR and not caller.operator:
+                # What is forbidden looks like what does not exist.
+                raise NotFound("not found")
+            set_caller(caller)
         elif access is Access.SERVICE:
             genuine = secrets.compare_digest(credential.encode(), self._service_key.encode())
             if scheme != SCHEME or not genuine:

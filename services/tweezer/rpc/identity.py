@@ -19,6 +19,9 @@ ALGORITHMS: Final = ("EdDSA", "ES256", "RS256")
 #: Claim with the identifiers of the caller's projects.
 PROJECTS_CLAIM: Final = "projects"
 
+#: Claim that is true in the tokens of those who run the place.
+OPERATOR_CLAIM: Final = "operator"
+
 _CACHE_SIZE: Final = 4096
 
 
@@ -28,6 +31,7 @@ class Caller:
 
     user_id: str
     project_ids: frozenset[str]
+    operator: bool = False
 
     def require_project(self, project_id: str, what: str) -> None:
         """Raises NotFound unless the caller belongs to the project."""
@@ -115,4 +119,8 @@ def _caller_of(claims: Mapping[str, Any]) -> Caller:
     projects = claims.get(PROJECTS_CLAIM, [])
     if not isinstance(projects, list) or not all(isinstance(p, str) for p in projects):
         raise Unauthenticated("the token is not valid")
-    return Caller(user_id=claims["sub"], project_ids=frozenset(projects))
+    return Caller(
+        user_id=claims["sub"],
+        project_ids=frozenset(projects),
+        operator=claims.get(OPERATOR_CLAIM) is True,
+    )

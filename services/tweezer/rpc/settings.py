@@ -21,6 +21,9 @@ class RpcSettings(ProcessSettings):
     token_audience: str = "tweezer"
     """`aud` of the tokens that are accepted."""
 
+    stop_grace_s: float = Field(default=10.0, gt=0)
+    """How long what is under way may take when the process stops, in seconds."""
+
     @property
     def service_key_file(self) -> Path:
         """The key with which our processes call each other."""

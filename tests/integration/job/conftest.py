@@ -114,11 +114,11 @@ class Tables:
         self(lambda c: enqueue.store(c, addition))
         return addition
 
-    def intend(self, batch_id: str, version: int, *additions: str, **wanted: bool) -> Any:
+    def intend(
+        self, batch_id: str, version: int, *additions: str, now: int = 1_000, **wanted: bool
+    ) -> Any:
         wish = {"cancelled": False, "paused": False, **wanted}
-        return self(
-            lambda c: intents.apply(c, [Intent(batch_id, version, additions, **wish)], 1_000)
-        )
+        return self(lambda c: intents.apply(c, [Intent(batch_id, version, additions, **wish)], now))
 
     def add(self, jobs: int = 1, **how: Any) -> Addition:
         """Stores jobs and releases them."""
@@ -369,6 +369,10 @@ class JobProcess:
         await self.intend(request.batch.id, 1, [request.addition_id])
         return request
 
+    async def pause_devices(self, **paused: bool) -> None:
+        pauses = [queue_pb.DevicePause(device_type=d, paused=p) for d, p in paused.items()]
+        await self.queue.ApplyDevicePauses(queue_pb.ApplyDevicePausesRequest(pauses=pauses))
+
     async def lease(
         self,
         max_jobs: int = 1,
@@ -395,11 +399,14 @@ class JobProcess:
         )
         return list(response.refused_tokens) == []
 
-    async def renew(self, *tokens: str, progress: int = 0, duration: float = 60) -> list[str]:
+    async def renew(
+        self, *tokens: str, progress: int = 0, duration: float = 60, wait: float = 0
+    ) -> list[str]:
         response = await self.leases.RenewLeases(
             lease_pb.RenewLeasesRequest(
                 renewals=[lease_pb.LeaseRenewal(token=t, progress=progress) for t in tokens],
                 lease_duration=seconds(duration),
+                wait=seconds(wait),
             )
         )
         return list(response.stop_tokens)

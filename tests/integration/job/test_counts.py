@@ -19,8 +19,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tweezer.job.models import JOB
 from tweezer.job.outcomes import Outcome
-from tweezer.job.store import additions, endings, leases
+from tweezer.job.store import additions, cancelling, endings, leases
 from tweezer.job.store.endings import Ending
 from tweezer.lifecycle import FINAL_JOB_STATUSES, JobStatus
 
@@ -73,7 +74,7 @@ class Queue(RuleBasedStateMachine):
 
     def _intend(self, batch: str, *named: str, **wanted: bool) -> None:
         self.versions[batch] += 1
-        self.tables.intend(batch, self.versions[batch], *named, **wanted)
+        self.tables.intend(batch, self.versions[batch], *named, now=self._tick(), **wanted)
 
     @rule(addition=consumes(held))
     def drop(self, addition: Any) -> None:
@@ -109,6 +110,19 @@ class Queue(RuleBasedStateMachine):
         assert again.refused == first.refused
         assert again.jobs == []
         assert self._jobs() == before
+
+    @rule(batch=st.sampled_from(BATCHES), orders=st.sets(st.integers(0, 9)))
+    def cancel_some(self, batch: str, orders: set[int]) -> None:
+        where = (JOB.c.batch_id == batch, JOB.c.creation_order.in_(sorted(orders)))
+        before = {job["id"]: job for job in self._jobs()}
+        now = self._tick()
+        cancelled = self.tables(lambda c: cancelling.cancel_selected(c, where, now))
+        after = {job["id"]: job for job in self._jobs()}
+        for id_ in (*cancelled.held, *cancelled.final):
+            assert after[id_] == before[id_]
+        assert all(after[id_]["status"] in ("CANCELING", "CANCELED") for id_ in cancelled.ids)
+        tokens = {after[id_]["lease_token"] for id_ in cancelled.ids} - {None}
+        assert set(cancelled.stopping) <= tokens
 
     @rule()
     def expire(self) -> None:

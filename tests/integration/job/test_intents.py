@@ -2,7 +2,10 @@
 
 import uuid
 
-from tweezer.job.store import leases
+from tweezer.internal.v1 import queue_service_pb2 as pb
+from tweezer.job.store import intents, leases
+from tweezer.job.store.intents import Intent
+from tweezer.lifecycle import JobCounts
 
 
 def statuses(tables) -> dict[str, int]:
@@ -134,3 +137,41 @@ def test_an_addition_of_another_batch_is_not_released(tables) -> None:
     addition, other = tables.enqueue(tables.addition(1)), tables.enqueue(tables.addition(1))
     assert tables.intend(addition.batch.id, 1, other.id).missing_additions == [other.id]
     assert ready(tables) == 0
+
+
+def test_whether_a_batch_is_open_is_kept(tables) -> None:
+    addition = tables.enqueue(tables.addition(1))
+    kept = []
+    for version, is_open in ((1, True), (2, False), (2, True)):
+        tables.intend(addition.batch.id, version, addition.id, open=is_open)
+        kept += [row["open"] for row in tables.rows("SELECT open FROM queued_batch")]
+    assert kept == [1, 0, 0]
+
+
+def test_the_progress_after_the_intents_is_told(tables) -> None:
+    first, second, third = (tables.add(2) for _ in range(3))
+    lease(tables)
+    wanted = [
+        Intent(first.batch.id, 2, (), cancelled=True, paused=False),
+        Intent(str(uuid.uuid4()), 2, (), cancelled=True, paused=False),
+        Intent(second.batch.id, 1, (), cancelled=True, paused=False),  # not newer
+    ]
+    progress = {
+        each.batch_id: each for each in tables(lambda c: intents.apply(c, wanted, 3_000)).progress
+    }
+    assert progress.keys() == {first.batch.id, second.batch.id}
+    assert third.batch.id not in progress
+    now = progress[first.batch.id]
+    assert now.counts == JobCounts(canceling=1, canceled=1)
+    assert (now.version, now.start_at, now.end_at) == (2, 2_000, 3_000)
+    assert progress[second.batch.id].counts == JobCounts(pending=2)
+
+
+async def test_the_answer_to_an_intent_carries_the_progress(process, batch_side) -> None:
+    added = await process.add(2)
+    intent = pb.BatchIntent(batch_id=added.batch.id, version=2, cancelled=True)
+    response = await process.queue.ApplyIntents(pb.ApplyIntentsRequest(intents=[intent]))
+    (progress,) = response.progress
+    assert progress.job_counts.canceled == 2
+    # It is reported too, in the same words: who gets it twice sees the same version.
+    await batch_side.until(lambda s: s.progress.get(added.batch.id) == progress)

@@ -10,7 +10,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from tweezer.internal.v1 import lease_service_pb2 as pb
 from tweezer.job.store import leases
-from tweezer.v1 import batch_pb2
+from tweezer.v1 import batch_pb2, job_pb2
+from tweezer.v1 import job_service_pb2 as jobs_pb
 
 BY_URGENCY = (
     batch_pb2.QUEUE_PRIORITY_CRITICAL,
@@ -264,3 +265,90 @@ async def test_impossible_progress_is_refused(process) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await process.renew(str(uuid.uuid4()), progress=101)
     assert refused.value.details().startswith("renewals[0].progress: ")
+
+
+# --- renewals that wait ---------------------------------------------------------------------
+
+
+async def renewing(process, *tokens: str) -> asyncio.Task[list[str]]:
+    """Starts a renewal that waits, and returns once the service has looked."""
+    task = asyncio.create_task(process.renew(*tokens, wait=60))
+    await asyncio.sleep(0)
+    assert await process.lease() == []  # one writer serves all, in turn
+    assert not task.done()
+    return task
+
+
+async def test_a_waiting_renewal_is_answered_when_the_batch_is_cancelled(process) -> None:
+    cancelled, kept = await process.add(2), await process.add(1)
+    leased = await process.lease(3)
+    tokens = [lease.token for lease in leased]
+    assert leased[2].job_id == kept.jobs[0].id
+    task = await renewing(process, *tokens)
+    await process.intend(cancelled.batch.id, 2, cancelled=True)
+    assert sorted(await task) == sorted(tokens[:2])
+
+
+async def test_a_waiting_renewal_is_answered_when_a_job_is_cancelled(process, member) -> None:
+    added = await process.add(2)
+    leased = await process.lease(2)
+    one = await renewing(process, leased[0].token)
+    both = await renewing(process, *(lease.token for lease in leased))
+    request = jobs_pb.CancelJobRequest(job_id=added.jobs[1].id)
+    cancel = asyncio.ensure_future(process.jobs.CancelJob(request, metadata=member))
+    assert await both == [leased[1].token]
+    assert not one.done()
+    await process.finish(leased[1].token, stopped=pb.Stopped())
+    assert (await cancel).job.status == job_pb2.JOB_STATUS_CANCELED
+    one.cancel()
+
+
+async def test_a_waiting_renewal_is_answered_when_a_lease_runs_out(process) -> None:
+    await process.add(2)
+    first, second = await process.lease(2)
+    task = asyncio.create_task(process.renew(first.token, duration=0.2, wait=60))
+    assert await task == [first.token]
+    assert await process.renew(second.token, wait=0.01) == []
+
+
+async def test_a_renewal_with_news_does_not_wait(process) -> None:
+    added = await process.add(1)
+    (lease,) = await process.lease()
+    await process.intend(added.batch.id, 2, cancelled=True)
+    assert await process.renew(lease.token, wait=60) == [lease.token]
+    assert await process.renew("999.x", wait=60) == ["999.x"]
+
+
+async def test_a_renewal_ends_with_its_wait(process) -> None:
+    await process.add(1)
+    (lease,) = await process.lease()
+    assert await process.renew(lease.token, progress=7, wait=0.01) == []
+    assert await reading(process, "SELECT progress FROM job") == [(7,)]
+
+
+async def test_a_stop_answers_renewals_that_wait(run_jobs) -> None:
+    async with run_jobs() as process:
+        await process.add(1)
+        (lease,) = await process.lease()
+        task = await renewing(process, lease.token)
+        process.stop.set()
+        assert await task == []
+
+
+async def test_each_of_many_renewals_hears_of_its_own_leases(process) -> None:
+    batches = [await process.add(20) for _ in range(5)]
+    held: dict[str, list[str]] = {}
+    leased = await process.lease(100)
+    for number, batch in enumerate(batches):
+        held[batch.batch.id] = [lease.token for lease in leased[20 * number : 20 * number + 20]]
+    tasks = {id_: await renewing(process, *tokens) for id_, tokens in held.items()}
+    for id_, task in tasks.items():
+        await process.intend(id_, 2, cancelled=True)
+        assert sorted(await task) == sorted(held.pop(id_))
+        assert not any(tasks[other].done() for other in held)
+
+
+async def test_a_renewal_cannot_wait_for_ever(process) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await process.renew("999.x", wait=61)
+    assert refused.value.details().startswith("wait: ")

@@ -6,10 +6,19 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from tweezer.job.filters import selection
+from tweezer.job.filters import in_batch, selection
 from tweezer.job.outcomes import Outcome
 from tweezer.job.paging import page_of
-from tweezer.job.store import additions, endings, intents, leases, progress, reads
+from tweezer.job.store import (
+    additions,
+    cancelling,
+    endings,
+    exclusive,
+    intents,
+    leases,
+    progress,
+    reads,
+)
 from tweezer.v1 import paging_pb2
 from tweezer.v1.job_pb2 import JobFilter
 
@@ -52,18 +61,42 @@ def unsorted(plan: Plan) -> bool:
 
 
 def test_the_next_in_line_come_out_of_the_index_in_order(plans) -> None:
-    (update, *_) = plans(lambda c: leases.take(c, ["EMU_FREE"], 10, 2, 1))
+    *_, update = plans(lambda c: leases.take(c, ["EMU_FREE"], 10, 2, 1))
     assert "SEARCH job USING INDEX ix_job_lease_order (device_type=?)" in update
     assert unsorted(update)
     assert not any(line.startswith("SCAN job") for line in update)
 
 
 def test_each_of_several_devices_has_its_order(plans) -> None:
-    (update, *_) = plans(lambda c: leases.take(c, ["A", "B", "C"], 10, 2, 1))
+    *_, update = plans(lambda c: leases.take(c, ["A", "B", "C"], 10, 2, 1))
     queue = "SEARCH job USING INDEX ix_job_lease_order (device_type=?)"
     assert update.count(queue) == 3
     # What is sorted are the few heads of the queues.
     assert [line for line in update if "TEMP B-TREE" in line] == ["USE TEMP B-TREE FOR ORDER BY"]
+
+
+@pytest.mark.parametrize("devices", [1, 3])
+def test_what_an_exclusive_device_runs_next_is_looked_up(plans, devices: int) -> None:
+    (plan,) = plans(lambda c: exclusive.next_jobs(c, ["A", "B", "C"][:devices]))
+    searches = {
+        "SEARCH job USING INDEX ix_job_exclusive_batch (batch_id=?)",
+        "SEARCH queued_batch USING INDEX ix_queued_batch_reserving (device_type=? AND start_at>?)",
+        "SEARCH waiting USING INDEX ix_job_exclusive_order (device_type=?)",
+        "SEARCH leased USING INDEX uq_job_exclusive_leased (device_type=?)",
+    }
+    found = [line for line in plan if line.startswith("SEARCH")]
+    assert set(found) == searches
+    assert len(found) == 4 * devices
+    # What is scanned are the few jobs found, one for each device.
+    assert not any(line.startswith(("SCAN job", "SCAN queued")) for line in plan)
+    assert unsorted(plan)
+
+
+def test_jobs_of_exclusive_devices_are_leased_by_their_keys(plans, tables) -> None:
+    tables.add(2, device_type="A", exclusive=True)
+    _, _, update, *_ = plans(lambda c: leases.take(c, ["A", "B"], 10, 2, 1))
+    assert "SEARCH job USING INTEGER PRIMARY KEY (rowid=?)" in update
+    assert not any(line.startswith("SCAN job") for line in update)
 
 
 def test_polling_a_status_is_one_look_up(plans) -> None:
@@ -163,8 +196,24 @@ def test_counting_reads_an_index_alone(plans, wanted, index: str) -> None:
         lambda c: endings.expire(c, 3, 1),
         lambda c: leases.renew(c, [leases.Renewal("1.x", 1)], 2, 1),
         lambda c: endings.held_jobs(c, ["1.x", "2.y"]),
+        lambda c: progress.of_batches(c, [BATCH, OTHER]),
+        lambda c: reads.queued(c, in_batch(JobFilter(), BATCH, [PROJECT])),
+        lambda c: reads.jobs(c, [BATCH, OTHER]),
+        lambda c: reads.jobs_in_batch(c, BATCH, [OTHER]),
     ],
-    ids=["expiry", "check", "due", "unreported", "expired", "renew", "held"],
+    ids=[
+        "expiry",
+        "check",
+        "due",
+        "unreported",
+        "expired",
+        "renew",
+        "held",
+        "progress",
+        "queued",
+        "jobs",
+        "of a batch",
+    ],
 )
 def test_the_loops_and_the_workers_use_an_index(plans, work) -> None:
     for plan in plans(work):
@@ -183,6 +232,10 @@ def test_every_change_finds_its_rows_by_an_index(plans, tables) -> None:
             intent = intents.Intent(addition.batch.id, version, [addition.id], *wish)
             intents.apply(connection, [intent], 3)
         additions.drop(connection, [orphan.id])
+        for wanted in (JobFilter(), JobFilter(ids=[BATCH]), JobFilter(statuses=[1])):
+            where = in_batch(wanted, addition.batch.id, [PROJECT, OTHER]).where
+            cancelling.cancel_selected(connection, where, 4)
+            cancelling.cancel_selected(connection, (*where, cancelling.not_final()), 5)
 
     found = plans(everything)
     assert len(found) > 15

@@ -13,6 +13,10 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2 as health
+from grpc_health.v1 import health_pb2_grpc as health_grpc
+from grpc_reflection.v1alpha import reflection_pb2 as reflection
+from grpc_reflection.v1alpha import reflection_pb2_grpc as reflection_grpc
 from grpc_status import rpc_status
 
 from tweezer.internal.v1 import program_service_pb2 as program
@@ -28,6 +32,8 @@ from tweezer.v1 import batch_service_pb2 as batch
 from tweezer.v1 import batch_service_pb2_grpc as batch_grpc
 from tweezer.v1 import device_service_pb2 as device
 from tweezer.v1 import device_service_pb2_grpc as device_grpc
+from tweezer.v1 import operator_service_pb2 as operator
+from tweezer.v1 import operator_service_pb2_grpc as operator_grpc
 
 RAISED: dict[str, Exception] = {
     "not found": errors.NotFound("batch x not found"),
@@ -62,6 +68,11 @@ class Batches(batch_grpc.BatchServiceServicer):
 
     async def ListBatches(self, request: Any, context: Any) -> Any:
         raise AssertionError
+
+
+class Operations(operator_grpc.OperatorServiceServicer):
+    async def PauseBatch(self, request: Any, context: Any) -> operator.PauseBatchResponse:
+        return operator.PauseBatchResponse()
 
 
 class Devices(device_grpc.DeviceServiceServicer):
@@ -130,6 +141,7 @@ async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
     server = build_server(settings)
     batch_grpc.add_BatchServiceServicer_to_server(Batches(), server)
     device_grpc.add_DeviceServiceServicer_to_server(Devices(), server)
+    operator_grpc.add_OperatorServiceServicer_to_server(Operations(), server)
     program_grpc.add_ProgramServiceServicer_to_server(Programs(), server)
     port = await start_server(server, "127.0.0.1:0", ["tweezer.v1.BatchService"])
     stack = Stack(settings, f"127.0.0.1:{port}", key)
@@ -241,6 +253,37 @@ async def test_open_calls_need_no_credential(stack: Stack) -> None:
     stub = device_grpc.DeviceServiceStub(stack.channel)
     response = await stub.ListPublicDevices(device.ListPublicDevicesRequest())
     assert response.total_size == 1
+
+
+async def test_health_can_be_watched(stack: Stack) -> None:
+    call = health_grpc.HealthStub(stack.channel).Watch(health.HealthCheckRequest())
+    assert (await call.read()).status == health.HealthCheckResponse.SERVING
+    call.cancel()
+
+
+async def test_services_can_be_listed_by_reflection(stack: Stack) -> None:
+    stub = reflection_grpc.ServerReflectionStub(stack.channel)
+    call = stub.ServerReflectionInfo(iter([reflection.ServerReflectionRequest(list_services="")]))
+    response = await call.read()
+    names = {service.name for service in response.list_services_response.service}
+    assert "tweezer.v1.BatchService" in names
+    call.cancel()
+
+
+@pytest.mark.parametrize("claim", [None, False, "true", 1])
+async def test_operator_calls_do_not_exist_for_others(stack: Stack, claim: object) -> None:
+    stub = operator_grpc.OperatorServiceStub(stack.channel)
+    metadata = [("authorization", f"Bearer {stack.token(operator=claim)}")]
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.PauseBatch(operator.PauseBatchRequest(), metadata=metadata)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_operators_may_call_them(stack: Stack) -> None:
+    stub = operator_grpc.OperatorServiceStub(stack.channel)
+    metadata = [("authorization", f"Bearer {stack.token(operator=True)}")]
+    response = await stub.PauseBatch(operator.PauseBatchRequest(), metadata=metadata)
+    assert response == operator.PauseBatchResponse()
 
 
 async def test_internal_calls_need_the_service_credential(stack: Stack) -> None:

@@ -21,7 +21,7 @@ def test_what_is_asked_for_is_taken() -> None:
     assert page.column is JOB.c.creation_order
 
 
-@pytest.mark.parametrize("size", [1, 100])
+@pytest.mark.parametrize("size", [1, 100, 1000])
 def test_the_bounds_of_a_page_are_allowed(size: int) -> None:
     assert page_of(paging_pb2.Page(size=size)).size == size
 
@@ -30,7 +30,7 @@ def test_the_bounds_of_a_page_are_allowed(size: int) -> None:
     ("field", "asked"),
     [
         ("limit", {"size": -1}),
-        ("limit", {"size": 101}),
+        ("limit", {"size": 1001}),
         ("offset", {"skip": -1}),
         ("order_by", {"order_by": "seq"}),
         ("order_by", {"order_by": "created_at; DROP TABLE job"}),
@@ -41,6 +41,11 @@ def test_bounds_are_named_as_in_rest(field: str, asked: dict[str, object]) -> No
     with pytest.raises(InvalidInput) as refused:
         page_of(paging_pb2.Page(**asked))
     assert refused.value.field == field
+
+
+def test_the_largest_page_is_told() -> None:
+    with pytest.raises(InvalidInput, match=r"^limit: must be between 1 and 1000\.$"):
+        page_of(paging_pb2.Page(size=1001))
 
 
 @pytest.mark.parametrize("name", list(ORDERS))

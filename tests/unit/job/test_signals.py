@@ -2,7 +2,10 @@ import asyncio
 
 import pytest
 
-from tweezer.job.signals import Alarm, Pulse, to_the_end
+from tweezer.job.signals import Alarm, Notices, Pulse, to_the_end
+
+#: Later than any test.
+FAR = 1e12
 
 
 async def test_a_pulse_wakes_everybody_who_waits() -> None:
@@ -28,6 +31,56 @@ async def test_closing_wakes_for_the_last_time() -> None:
     pulse.close()
     await waiting
     assert pulse.closed
+
+
+async def test_a_notice_reaches_those_who_wait_for_the_name() -> None:
+    notices = Notices()
+    with notices.watch(["a", "b"]) as first, notices.watch(["b"]) as second:
+        waiting = asyncio.create_task(first.news(FAR))
+        await asyncio.sleep(0)
+        notices.send(["x", "a"])
+        assert await waiting
+        assert (first.take(), second.take()) == (["a"], [])
+        notices.send(["b"])
+        assert await second.news(0)
+        assert (first.take(), second.take()) == (["b"], ["b"])
+
+
+async def test_a_notice_between_the_look_and_the_wait_is_not_missed() -> None:
+    notices = Notices()
+    with notices.watch(["a"]) as watch:
+        notices.send(["a"])
+        assert await watch.news(FAR)
+        assert watch.take() == ["a"]
+        assert not await watch.news(0)
+
+
+async def test_notices_end_with_the_watch_however_it_ends() -> None:
+    notices = Notices()
+
+    async def wait() -> None:
+        with notices.watch(["a", "a", "b"]) as watch:
+            await watch.news(FAR)
+
+    waiting = [asyncio.create_task(wait()) for _ in range(3)]
+    await asyncio.sleep(0)
+    for task in waiting:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert notices._watches == {}
+
+
+async def test_closed_notices_let_nobody_wait() -> None:
+    notices = Notices()
+    with notices.watch(["a"]) as before:
+        waiting = asyncio.create_task(before.news(FAR))
+        await asyncio.sleep(0)
+        notices.close()
+        assert not await waiting
+        assert not await before.news(FAR)
+        with notices.watch(["a"]) as after:
+            assert not await after.news(FAR)
 
 
 async def test_an_alarm_without_a_time_waits_until_it_has_one() -> None:

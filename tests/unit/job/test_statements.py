@@ -12,11 +12,14 @@ from tweezer.job.models import JobTable
 from tweezer.job.paging import page_of
 from tweezer.job.store import (
     additions,
+    cancelling,
     counts,
     endings,
     enqueue,
+    exclusive,
     intents,
     leases,
+    pauses,
     progress,
     reads,
 )
@@ -24,7 +27,7 @@ from tweezer.lifecycle import JOB_TRANSITIONS, JobEvent, transitions
 from tweezer.v1 import paging_pb2
 from tweezer.v1.job_pb2 import JobFilter
 
-MODULES = [additions, counts, endings, enqueue, intents, leases, progress, reads]
+MODULES = [additions, counts, endings, enqueue, intents, leases, pauses, progress, reads]
 
 
 def sql(statement: ClauseElement) -> str:
@@ -44,11 +47,14 @@ def test_statements_made_on_demand() -> None:
         text = sql(leases._lease(devices))
         assert "WHERE job.status = 'PENDING' AND job.ready AND" in text
         assert text.count("LIMIT") == (1 if devices == 1 else devices + 1)
+        assert "job.seq IN (__[POSTCOMPILE_alone])" in sql(leases._lease(devices, True))
+        text = sql(exclusive._next_jobs(devices))
+        assert text.count("(SELECT queued_batch.id") == text.count("NOT (EXISTS (") == devices
     for status, event in JOB_TRANSITIONS:
         if event not in (JobEvent.LEASE, JobEvent.CANCEL):
             assert "lease_token = %(held_token)s" in sql(endings._end(event, status))
     for source, target in transitions(JobEvent.CANCEL).items():
-        assert "AND job.released" in sql(intents._cancel_jobs(source, target))
+        assert "AND job.released" in sql(cancelling.cancel_jobs(source, target))
     for wanted in (JobFilter(), JobFilter(statuses=[1, 2]), JobFilter(id_prefix="a")):
         for skip in (0, 5):
             page = page_of(paging_pb2.Page(skip=skip, order_by="runs"))

@@ -22,38 +22,73 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tweezer.v1 import batch_pb2 as tweezer_dot_v1_dot_batch__pb2
 from tweezer.v1 import job_pb2 as tweezer_dot_v1_dot_job__pb2
 from tweezer.v1 import paging_pb2 as tweezer_dot_v1_dot_paging__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etweezer/v1/batch_service.proto\x12\ntweezer.v1\x1a\x16tweezer/v1/batch.proto\x1a\x14tweezer/v1/job.proto\x1a\x17tweezer/v1/paging.proto\"\xf3\x02\n\x12\x43reateBatchRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x15\n\x08sequence\x18\x02 \x01(\tH\x00\x88\x01\x01\x12 \n\x04jobs\x18\x03 \x03(\x0b\x32\x12.tweezer.v1.NewJob\x12\x0c\n\x04open\x18\x04 \x01(\x08\x12\x18\n\x0b\x64\x65vice_type\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\"\n\x15\x62\x61\x63kend_configuration\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x1f\n\x12\x63onfiguration_json\x18\x07 \x01(\tH\x03\x88\x01\x01\x12\x0c\n\x04tags\x18\x08 \x03(\t\x12\x14\n\x07webhook\x18\t \x01(\tH\x04\x88\x01\x01\x12%\n\x06origin\x18\n \x01(\x0e\x32\x15.tweezer.v1.JobOriginB\x0b\n\t_sequenceB\x0e\n\x0c_device_typeB\x18\n\x16_backend_configurationB\x15\n\x13_configuration_jsonB\n\n\x08_webhook\"V\n\x13\x43reateBatchResponse\x12 \n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.tweezer.v1.Batch\x12\x1d\n\x04jobs\x18\x02 \x03(\x0b\x32\x0f.tweezer.v1.Job\"#\n\x0fGetBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"4\n\x10GetBatchResponse\x12 \n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.tweezer.v1.Batch\")\n\x15GetBatchStatusRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"l\n\x16GetBatchStatusResponse\x12\'\n\x06status\x18\x01 \x01(\x0e\x32\x17.tweezer.v1.BatchStatus\x12)\n\njob_counts\x18\x02 \x01(\x0b\x32\x15.tweezer.v1.JobCounts\"]\n\x12ListBatchesRequest\x12\'\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x17.tweezer.v1.BatchFilter\x12\x1e\n\x04page\x18\x02 \x01(\x0b\x32\x10.tweezer.v1.Page\"M\n\x13ListBatchesResponse\x12\"\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x11.tweezer.v1.Batch\x12\x12\n\ntotal_size\x18\x02 \x01(\x05\"%\n\x11WatchBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"h\n\x12WatchBatchResponse\x12\'\n\x06status\x18\x01 \x01(\x0e\x32\x17.tweezer.v1.BatchStatus\x12)\n\njob_counts\x18\x02 \x01(\x0b\x32\x15.tweezer.v1.JobCounts2\x9d\x03\n\x0c\x42\x61tchService\x12N\n\x0b\x43reateBatch\x12\x1e.tweezer.v1.CreateBatchRequest\x1a\x1f.tweezer.v1.CreateBatchResponse\x12\x45\n\x08GetBatch\x12\x1b.tweezer.v1.GetBatchRequest\x1a\x1c.tweezer.v1.GetBatchResponse\x12W\n\x0eGetBatchStatus\x12!.tweezer.v1.GetBatchStatusRequest\x1a\".tweezer.v1.GetBatchStatusResponse\x12N\n\x0bListBatches\x12\x1e.tweezer.v1.ListBatchesRequest\x1a\x1f.tweezer.v1.ListBatchesResponse\x12M\n\nWatchBatch\x12\x1d.tweezer.v1.WatchBatchRequest\x1a\x1e.tweezer.v1.WatchBatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etweezer/v1/batch_service.proto\x12\ntweezer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16tweezer/v1/batch.proto\x1a\x14tweezer/v1/job.proto\x1a\x17tweezer/v1/paging.proto\"\xf3\x02\n\x12\x43reateBatchRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x15\n\x08sequence\x18\x02 \x01(\tH\x00\x88\x01\x01\x12 \n\x04jobs\x18\x03 \x03(\x0b\x32\x12.tweezer.v1.NewJob\x12\x0c\n\x04open\x18\x04 \x01(\x08\x12\x18\n\x0b\x64\x65vice_type\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\"\n\x15\x62\x61\x63kend_configuration\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x1f\n\x12\x63onfiguration_json\x18\x07 \x01(\tH\x03\x88\x01\x01\x12\x0c\n\x04tags\x18\x08 \x03(\t\x12\x14\n\x07webhook\x18\t \x01(\tH\x04\x88\x01\x01\x12%\n\x06origin\x18\n \x01(\x0e\x32\x15.tweezer.v1.JobOriginB\x0b\n\t_sequenceB\x0e\n\x0c_device_typeB\x18\n\x16_backend_configurationB\x15\n\x13_configuration_jsonB\n\n\x08_webhook\"V\n\x13\x43reateBatchResponse\x12 \n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.tweezer.v1.Batch\x12\x1d\n\x04jobs\x18\x02 \x03(\x0b\x32\x0f.tweezer.v1.Job\"#\n\x0fGetBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"4\n\x10GetBatchResponse\x12 \n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.tweezer.v1.Batch\")\n\x15GetBatchStatusRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"l\n\x16GetBatchStatusResponse\x12\'\n\x06status\x18\x01 \x01(\x0e\x32\x17.tweezer.v1.BatchStatus\x12)\n\njob_counts\x18\x02 \x01(\x0b\x32\x15.tweezer.v1.JobCounts\"]\n\x12ListBatchesRequest\x12\'\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x17.tweezer.v1.BatchFilter\x12\x1e\n\x04page\x18\x02 \x01(\x0b\x32\x10.tweezer.v1.Page\"M\n\x13ListBatchesResponse\x12\"\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x11.tweezer.v1.Batch\x12\x12\n\ntotal_size\x18\x02 \x01(\x05\"%\n\x11WatchBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"h\n\x12WatchBatchResponse\x12\'\n\x06status\x18\x01 \x01(\x0e\x32\x17.tweezer.v1.BatchStatus\x12)\n\njob_counts\x18\x02 \x01(\x0b\x32\x15.tweezer.v1.JobCounts\"D\n\x0e\x41\x64\x64JobsRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12 \n\x04jobs\x18\x02 \x03(\x0b\x32\x12.tweezer.v1.NewJob\"R\n\x0f\x41\x64\x64JobsResponse\x12 \n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.tweezer.v1.Batch\x12\x1d\n\x04jobs\x18\x02 \x03(\x0b\x32\x0f.tweezer.v1.Job\"%\n\x11\x43loseBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"6\n\x12\x43loseBatchResponse\x12 \n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.tweezer.v1.Batch\"&\n\x12\x43\x61ncelBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"7\n\x13\x43\x61ncelBatchResponse\x12 \n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.tweezer.v1.Batch\"t\n\x14\x43\x61ncelBatchesRequest\x12\x11\n\tbatch_ids\x18\x01 \x03(\t\x12\'\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x17.tweezer.v1.BatchFilter\x12\x12\n\ncancel_all\x18\x03 \x01(\x08\x12\x0c\n\x04tags\x18\x04 \x03(\t\"\xa9\x01\n\x15\x43\x61ncelBatchesResponse\x12\"\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x11.tweezer.v1.Batch\x12=\n\x06\x65rrors\x18\x02 \x03(\x0b\x32-.tweezer.v1.CancelBatchesResponse.ErrorsEntry\x1a-\n\x0b\x45rrorsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"M\n\x12RepeatBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12%\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x15.tweezer.v1.JobFilter\"V\n\x13RepeatBatchResponse\x12 \n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.tweezer.v1.Batch\x12\x1d\n\x04jobs\x18\x02 \x03(\x0b\x32\x0f.tweezer.v1.Job\"5\n\x13SetBatchTagsRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\"8\n\x14SetBatchTagsResponse\x12 \n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.tweezer.v1.Batch\".\n\x17ListLastActivityRequest\x12\x13\n\x0bproject_ids\x18\x01 \x03(\t\"I\n\x18ListLastActivityResponse\x12-\n\x08projects\x18\x01 \x03(\x0b\x32\x1b.tweezer.v1.ProjectActivity\"]\n\x0fProjectActivity\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x36\n\x12last_activity_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xd6\x07\n\x0c\x42\x61tchService\x12N\n\x0b\x43reateBatch\x12\x1e.tweezer.v1.CreateBatchRequest\x1a\x1f.tweezer.v1.CreateBatchResponse\x12\x45\n\x08GetBatch\x12\x1b.tweezer.v1.GetBatchRequest\x1a\x1c.tweezer.v1.GetBatchResponse\x12W\n\x0eGetBatchStatus\x12!.tweezer.v1.GetBatchStatusRequest\x1a\".tweezer.v1.GetBatchStatusResponse\x12N\n\x0bListBatches\x12\x1e.tweezer.v1.ListBatchesRequest\x1a\x1f.tweezer.v1.ListBatchesResponse\x12\x42\n\x07\x41\x64\x64Jobs\x12\x1a.tweezer.v1.AddJobsRequest\x1a\x1b.tweezer.v1.AddJobsResponse\x12K\n\nCloseBatch\x12\x1d.tweezer.v1.CloseBatchRequest\x1a\x1e.tweezer.v1.CloseBatchResponse\x12N\n\x0b\x43\x61ncelBatch\x12\x1e.tweezer.v1.CancelBatchRequest\x1a\x1f.tweezer.v1.CancelBatchResponse\x12T\n\rCancelBatches\x12 .tweezer.v1.CancelBatchesRequest\x1a!.tweezer.v1.CancelBatchesResponse\x12N\n\x0bRepeatBatch\x12\x1e.tweezer.v1.RepeatBatchRequest\x1a\x1f.tweezer.v1.RepeatBatchResponse\x12Q\n\x0cSetBatchTags\x12\x1f.tweezer.v1.SetBatchTagsRequest\x1a .tweezer.v1.SetBatchTagsResponse\x12]\n\x10ListLastActivity\x12#.tweezer.v1.ListLastActivityRequest\x1a$.tweezer.v1.ListLastActivityResponse\x12M\n\nWatchBatch\x12\x1d.tweezer.v1.WatchBatchRequest\x1a\x1e.tweezer.v1.WatchBatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tweezer.v1.batch_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATEBATCHREQUEST']._serialized_start=118
-  _globals['_CREATEBATCHREQUEST']._serialized_end=489
-  _globals['_CREATEBATCHRESPONSE']._serialized_start=491
-  _globals['_CREATEBATCHRESPONSE']._serialized_end=577
-  _globals['_GETBATCHREQUEST']._serialized_start=579
-  _globals['_GETBATCHREQUEST']._serialized_end=614
-  _globals['_GETBATCHRESPONSE']._serialized_start=616
-  _globals['_GETBATCHRESPONSE']._serialized_end=668
-  _globals['_GETBATCHSTATUSREQUEST']._serialized_start=670
-  _globals['_GETBATCHSTATUSREQUEST']._serialized_end=711
-  _globals['_GETBATCHSTATUSRESPONSE']._serialized_start=713
-  _globals['_GETBATCHSTATUSRESPONSE']._serialized_end=821
-  _globals['_LISTBATCHESREQUEST']._serialized_start=823
-  _globals['_LISTBATCHESREQUEST']._serialized_end=916
-  _globals['_LISTBATCHESRESPONSE']._serialized_start=918
-  _globals['_LISTBATCHESRESPONSE']._serialized_end=995
-  _globals['_WATCHBATCHREQUEST']._serialized_start=997
-  _globals['_WATCHBATCHREQUEST']._serialized_end=1034
-  _globals['_WATCHBATCHRESPONSE']._serialized_start=1036
-  _globals['_WATCHBATCHRESPONSE']._serialized_end=1140
-  _globals['_BATCHSERVICE']._serialized_start=1143
-  _globals['_BATCHSERVICE']._serialized_end=1556
+  _globals['_CANCELBATCHESRESPONSE_ERRORSENTRY']._loaded_options = None
+  _globals['_CANCELBATCHESRESPONSE_ERRORSENTRY']._serialized_options = b'8\001'
+  _globals['_CREATEBATCHREQUEST']._serialized_start=151
+  _globals['_CREATEBATCHREQUEST']._serialized_end=522
+  _globals['_CREATEBATCHRESPONSE']._serialized_start=524
+  _globals['_CREATEBATCHRESPONSE']._serialized_end=610
+  _globals['_GETBATCHREQUEST']._serialized_start=612
+  _globals['_GETBATCHREQUEST']._serialized_end=647
+  _globals['_GETBATCHRESPONSE']._serialized_start=649
+  _globals['_GETBATCHRESPONSE']._serialized_end=701
+  _globals['_GETBATCHSTATUSREQUEST']._serialized_start=703
+  _globals['_GETBATCHSTATUSREQUEST']._serialized_end=744
+  _globals['_GETBATCHSTATUSRESPONSE']._serialized_start=746
+  _globals['_GETBATCHSTATUSRESPONSE']._serialized_end=854
+  _globals['_LISTBATCHESREQUEST']._serialized_start=856
+  _globals['_LISTBATCHESREQUEST']._serialized_end=949
+  _globals['_LISTBATCHESRESPONSE']._serialized_start=951
+  _globals['_LISTBATCHESRESPONSE']._serialized_end=1028
+  _globals['_WATCHBATCHREQUEST']._serialized_start=1030
+  _globals['_WATCHBATCHREQUEST']._serialized_end=1067
+  _globals['_WATCHBATCHRESPONSE']._serialized_start=1069
+  _globals['_WATCHBATCHRESPONSE']._serialized_end=1173
+  _globals['_ADDJOBSREQUEST']._serialized_start=1175
+  _globals['_ADDJOBSREQUEST']._serialized_end=1243
+  _globals['_ADDJOBSRESPONSE']._serialized_start=1245
+  _globals['_ADDJOBSRESPONSE']._serialized_end=1327
+  _globals['_CLOSEBATCHREQUEST']._serialized_start=1329
+  _globals['_CLOSEBATCHREQUEST']._serialized_end=1366
+  _globals['_CLOSEBATCHRESPONSE']._serialized_start=1368
+  _globals['_CLOSEBATCHRESPONSE']._serialized_end=1422
+  _globals['_CANCELBATCHREQUEST']._serialized_start=1424
+  _globals['_CANCELBATCHREQUEST']._serialized_end=1462
+  _globals['_CANCELBATCHRESPONSE']._serialized_start=1464
+  _globals['_CANCELBATCHRESPONSE']._serialized_end=1519
+  _globals['_CANCELBATCHESREQUEST']._serialized_start=1521
+  _globals['_CANCELBATCHESREQUEST']._serialized_end=1637
+  _globals['_CANCELBATCHESRESPONSE']._serialized_start=1640
+  _globals['_CANCELBATCHESRESPONSE']._serialized_end=1809
+  _globals['_CANCELBATCHESRESPONSE_ERRORSENTRY']._serialized_start=1764
+  _globals['_CANCELBATCHESRESPONSE_ERRORSENTRY']._serialized_end=1809
+  _globals['_REPEATBATCHREQUEST']._serialized_start=1811
+  _globals['_REPEATBATCHREQUEST']._serialized_end=1888
+  _globals['_REPEATBATCHRESPONSE']._serialized_start=1890
+  _globals['_REPEATBATCHRESPONSE']._serialized_end=1976
+  _globals['_SETBATCHTAGSREQUEST']._serialized_start=1978
+  _globals['_SETBATCHTAGSREQUEST']._serialized_end=2031
+  _globals['_SETBATCHTAGSRESPONSE']._serialized_start=2033
+  _globals['_SETBATCHTAGSRESPONSE']._serialized_end=2089
+  _globals['_LISTLASTACTIVITYREQUEST']._serialized_start=2091
+  _globals['_LISTLASTACTIVITYREQUEST']._serialized_end=2137
+  _globals['_LISTLASTACTIVITYRESPONSE']._serialized_start=2139
+  _globals['_LISTLASTACTIVITYRESPONSE']._serialized_end=2212
+  _globals['_PROJECTACTIVITY']._serialized_start=2214
+  _globals['_PROJECTACTIVITY']._serialized_end=2307
+  _globals['_BATCHSERVICE']._serialized_start=2310
+  _globals['_BATCHSERVICE']._serialized_end=3292
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from tweezer.v1 import batch_pb2 as batch_pb2
 from tweezer.v1 import job_pb2 as job_pb2
@@ -313,5 +314,401 @@ class WatchBatchResponse(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["job_counts", b"job_counts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["job_counts", b"job_counts", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AddJobsRequest(message.Message):
+    """Request for BatchService.AddJobs."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    JOBS_FIELD_NUMBER: builtins.int
+    batch_id: builtins.str
+    """Identifier of the batch."""
+    @builtins.property
+    def jobs(self) -> containers.RepeatedCompositeFieldContainer[batch_pb2.NewJob]:
+        """Jobs to add; at least one."""
+
+    def __init__(
+        self,
+        *,
+        batch_id: builtins.str = ...,
+        jobs: abc.Iterable[batch_pb2.NewJob] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "jobs", b"jobs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AddJobsResponse(message.Message):
+    """Response of BatchService.AddJobs."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: builtins.int
+    JOBS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def batch(self) -> batch_pb2.Batch:
+        """The batch with the new jobs counted."""
+
+    @builtins.property
+    def jobs(self) -> containers.RepeatedCompositeFieldContainer[job_pb2.Job]:
+        """The new jobs, in creation order."""
+
+    def __init__(
+        self,
+        *,
+        batch: batch_pb2.Batch | None = ...,
+        jobs: abc.Iterable[job_pb2.Job] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "jobs", b"jobs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CloseBatchRequest(message.Message):
+    """Request for BatchService.CloseBatch."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    batch_id: builtins.str
+    """Identifier of the batch."""
+    def __init__(
+        self,
+        *,
+        batch_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CloseBatchResponse(message.Message):
+    """Response of BatchService.CloseBatch."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def batch(self) -> batch_pb2.Batch:
+        """The batch after the call."""
+
+    def __init__(
+        self,
+        *,
+        batch: batch_pb2.Batch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CancelBatchRequest(message.Message):
+    """Request for BatchService.CancelBatch."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    batch_id: builtins.str
+    """Identifier of the batch."""
+    def __init__(
+        self,
+        *,
+        batch_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CancelBatchResponse(message.Message):
+    """Response of BatchService.CancelBatch."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def batch(self) -> batch_pb2.Batch:
+        """The batch after the call; CANCELING while running jobs are being stopped."""
+
+    def __init__(
+        self,
+        *,
+        batch: batch_pb2.Batch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CancelBatchesRequest(message.Message):
+    """Request for BatchService.CancelBatches: exactly one of the three ways to name the batches."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_IDS_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    CANCEL_ALL_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
+    cancel_all: builtins.bool
+    """Every batch of the caller's projects that is not final."""
+    @builtins.property
+    def batch_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Identifiers; an empty list is an error, never "all"."""
+
+    @builtins.property
+    def filter(self) -> batch_pb2.BatchFilter:
+        """Criteria; at least one must be set, and statuses may be PENDING and RUNNING only."""
+
+    @builtins.property
+    def tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Criterion beside `filter`: carries one of these tags."""
+
+    def __init__(
+        self,
+        *,
+        batch_ids: abc.Iterable[builtins.str] | None = ...,
+        filter: batch_pb2.BatchFilter | None = ...,
+        cancel_all: builtins.bool = ...,
+        tags: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_ids", b"batch_ids", "cancel_all", b"cancel_all", "filter", b"filter", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CancelBatchesResponse(message.Message):
+    """Response of BatchService.CancelBatches."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class ErrorsEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    BATCHES_FIELD_NUMBER: builtins.int
+    ERRORS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def batches(self) -> containers.RepeatedCompositeFieldContainer[batch_pb2.Batch]:
+        """The batches that were cancelled, after the call."""
+
+    @builtins.property
+    def errors(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """Reason by identifier of each batch that was left alone."""
+
+    def __init__(
+        self,
+        *,
+        batches: abc.Iterable[batch_pb2.Batch] | None = ...,
+        errors: abc.Mapping[builtins.str, builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batches", b"batches", "errors", b"errors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RepeatBatchRequest(message.Message):
+    """Request for BatchService.RepeatBatch."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    batch_id: builtins.str
+    """Identifier of the batch to repeat."""
+    @builtins.property
+    def filter(self) -> job_pb2.JobFilter:
+        """Which of its jobs; unset means all. At least one must match."""
+
+    def __init__(
+        self,
+        *,
+        batch_id: builtins.str = ...,
+        filter: job_pb2.JobFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RepeatBatchResponse(message.Message):
+    """Response of BatchService.RepeatBatch."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: builtins.int
+    JOBS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def batch(self) -> batch_pb2.Batch:
+        """The new batch; its parent is the one repeated."""
+
+    @builtins.property
+    def jobs(self) -> containers.RepeatedCompositeFieldContainer[job_pb2.Job]:
+        """Its jobs, each with the job it repeats as parent."""
+
+    def __init__(
+        self,
+        *,
+        batch: batch_pb2.Batch | None = ...,
+        jobs: abc.Iterable[job_pb2.Job] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "jobs", b"jobs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SetBatchTagsRequest(message.Message):
+    """Request for BatchService.SetBatchTags."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
+    batch_id: builtins.str
+    """Identifier of the batch."""
+    @builtins.property
+    def tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """All its tags from now on."""
+
+    def __init__(
+        self,
+        *,
+        batch_id: builtins.str = ...,
+        tags: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SetBatchTagsResponse(message.Message):
+    """Response of BatchService.SetBatchTags."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def batch(self) -> batch_pb2.Batch:
+        """The batch after the call."""
+
+    def __init__(
+        self,
+        *,
+        batch: batch_pb2.Batch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListLastActivityRequest(message.Message):
+    """Request for BatchService.ListLastActivity."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PROJECT_IDS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def project_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Only these projects; empty means all that the caller may see."""
+
+    def __init__(
+        self,
+        *,
+        project_ids: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["project_ids", b"project_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListLastActivityResponse(message.Message):
+    """Response of BatchService.ListLastActivity."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PROJECTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def projects(self) -> containers.RepeatedCompositeFieldContainer[ProjectActivity]:
+        """The projects that ever had a batch."""
+
+    def __init__(
+        self,
+        *,
+        projects: abc.Iterable[ProjectActivity] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["projects", b"projects"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ProjectActivity(message.Message):
+    """When a project was last active."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: builtins.int
+    LAST_ACTIVITY_TIME_FIELD_NUMBER: builtins.int
+    project_id: builtins.str
+    """Identifier of the project."""
+    @builtins.property
+    def last_activity_time(self) -> timestamp_pb2.Timestamp:
+        """When it last created a batch or added a job."""
+
+    def __init__(
+        self,
+        *,
+        project_id: builtins.str = ...,
+        last_activity_time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["last_activity_time", b"last_activity_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["last_activity_time", b"last_activity_time", "project_id", b"project_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

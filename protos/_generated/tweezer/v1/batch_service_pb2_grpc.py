@@ -59,6 +59,41 @@ class BatchServiceStub:
                 request_serializer=tweezer_dot_v1_dot_batch__service__pb2.ListBatchesRequest.SerializeToString,
                 response_deserializer=tweezer_dot_v1_dot_batch__service__pb2.ListBatchesResponse.FromString,
                 _registered_method=True)
+        self.AddJobs = channel.unary_unary(
+                '/tweezer.v1.BatchService/AddJobs',
+                request_serializer=tweezer_dot_v1_dot_batch__service__pb2.AddJobsRequest.SerializeToString,
+                response_deserializer=tweezer_dot_v1_dot_batch__service__pb2.AddJobsResponse.FromString,
+                _registered_method=True)
+        self.CloseBatch = channel.unary_unary(
+                '/tweezer.v1.BatchService/CloseBatch',
+                request_serializer=tweezer_dot_v1_dot_batch__service__pb2.CloseBatchRequest.SerializeToString,
+                response_deserializer=tweezer_dot_v1_dot_batch__service__pb2.CloseBatchResponse.FromString,
+                _registered_method=True)
+        self.CancelBatch = channel.unary_unary(
+                '/tweezer.v1.BatchService/CancelBatch',
+                request_serializer=tweezer_dot_v1_dot_batch__service__pb2.CancelBatchRequest.SerializeToString,
+                response_deserializer=tweezer_dot_v1_dot_batch__service__pb2.CancelBatchResponse.FromString,
+                _registered_method=True)
+        self.CancelBatches = channel.unary_unary(
+                '/tweezer.v1.BatchService/CancelBatches',
+                request_serializer=tweezer_dot_v1_dot_batch__service__pb2.CancelBatchesRequest.SerializeToString,
+                response_deserializer=tweezer_dot_v1_dot_batch__service__pb2.CancelBatchesResponse.FromString,
+                _registered_method=True)
+        self.RepeatBatch = channel.unary_unary(
+                '/tweezer.v1.BatchService/RepeatBatch',
+                request_serializer=tweezer_dot_v1_dot_batch__service__pb2.RepeatBatchRequest.SerializeToString,
+                response_deserializer=tweezer_dot_v1_dot_batch__service__pb2.RepeatBatchResponse.FromString,
+                _registered_method=True)
+        self.SetBatchTags = channel.unary_unary(
+                '/tweezer.v1.BatchService/SetBatchTags',
+                request_serializer=tweezer_dot_v1_dot_batch__service__pb2.SetBatchTagsRequest.SerializeToString,
+                response_deserializer=tweezer_dot_v1_dot_batch__service__pb2.SetBatchTagsResponse.FromString,
+                _registered_method=True)
+        self.ListLastActivity = channel.unary_unary(
+                '/tweezer.v1.BatchService/ListLastActivity',
+                request_serializer=tweezer_dot_v1_dot_batch__service__pb2.ListLastActivityRequest.SerializeToString,
+                response_deserializer=tweezer_dot_v1_dot_batch__service__pb2.ListLastActivityResponse.FromString,
+                _registered_method=True)
         self.WatchBatch = channel.unary_stream(
                 '/tweezer.v1.BatchService/WatchBatch',
                 request_serializer=tweezer_dot_v1_dot_batch__service__pb2.WatchBatchRequest.SerializeToString,
@@ -102,6 +137,55 @@ class BatchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddJobs(self, request, context):
+        """Adds jobs to an open batch: all of them or none. FAILED_PRECONDITION when it is closed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseBatch(self, request, context):
+        """Closes an open batch: no more jobs are accepted. FAILED_PRECONDITION when it is closed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelBatch(self, request, context):
+        """Cancels a batch and its unfinished jobs. FAILED_PRECONDITION when it is final.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelBatches(self, request, context):
+        """Cancels several batches; those that cannot be cancelled are named with the reason.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RepeatBatch(self, request, context):
+        """Creates a closed batch that repeats the matching jobs of another.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetBatchTags(self, request, context):
+        """Replaces the tags of a batch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLastActivity(self, request, context):
+        """Says when each project last created a batch. For operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchBatch(self, request, context):
         """Sends the status and the job counts at once and at each change, until the batch is final.
         """
@@ -131,6 +215,41 @@ def add_BatchServiceServicer_to_server(servicer, server):
                     servicer.ListBatches,
                     request_deserializer=tweezer_dot_v1_dot_batch__service__pb2.ListBatchesRequest.FromString,
                     response_serializer=tweezer_dot_v1_dot_batch__service__pb2.ListBatchesResponse.SerializeToString,
+            ),
+            'AddJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddJobs,
+                    request_deserializer=tweezer_dot_v1_dot_batch__service__pb2.AddJobsRequest.FromString,
+                    response_serializer=tweezer_dot_v1_dot_batch__service__pb2.AddJobsResponse.SerializeToString,
+            ),
+            'CloseBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseBatch,
+                    request_deserializer=tweezer_dot_v1_dot_batch__service__pb2.CloseBatchRequest.FromString,
+                    response_serializer=tweezer_dot_v1_dot_batch__service__pb2.CloseBatchResponse.SerializeToString,
+            ),
+            'CancelBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelBatch,
+                    request_deserializer=tweezer_dot_v1_dot_batch__service__pb2.CancelBatchRequest.FromString,
+                    response_serializer=tweezer_dot_v1_dot_batch__service__pb2.CancelBatchResponse.SerializeToString,
+            ),
+            'CancelBatches': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelBatches,
+                    request_deserializer=tweezer_dot_v1_dot_batch__service__pb2.CancelBatchesRequest.FromString,
+                    response_serializer=tweezer_dot_v1_dot_batch__service__pb2.CancelBatchesResponse.SerializeToString,
+            ),
+            'RepeatBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.RepeatBatch,
+                    request_deserializer=tweezer_dot_v1_dot_batch__service__pb2.RepeatBatchRequest.FromString,
+                    response_serializer=tweezer_dot_v1_dot_batch__service__pb2.RepeatBatchResponse.SerializeToString,
+            ),
+            'SetBatchTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetBatchTags,
+                    request_deserializer=tweezer_dot_v1_dot_batch__service__pb2.SetBatchTagsRequest.FromString,
+                    response_serializer=tweezer_dot_v1_dot_batch__service__pb2.SetBatchTagsResponse.SerializeToString,
+            ),
+            'ListLastActivity': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLastActivity,
+                    request_deserializer=tweezer_dot_v1_dot_batch__service__pb2.ListLastActivityRequest.FromString,
+                    response_serializer=tweezer_dot_v1_dot_batch__service__pb2.ListLastActivityResponse.SerializeToString,
             ),
             'WatchBatch': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchBatch,
@@ -251,6 +370,195 @@ class BatchService:
             '/tweezer.v1.BatchService/ListBatches',
             tweezer_dot_v1_dot_batch__service__pb2.ListBatchesRequest.SerializeToString,
             tweezer_dot_v1_dot_batch__service__pb2.ListBatchesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tweezer.v1.BatchService/AddJobs',
+            tweezer_dot_v1_dot_batch__service__pb2.AddJobsRequest.SerializeToString,
+            tweezer_dot_v1_dot_batch__service__pb2.AddJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tweezer.v1.BatchService/CloseBatch',
+            tweezer_dot_v1_dot_batch__service__pb2.CloseBatchRequest.SerializeToString,
+            tweezer_dot_v1_dot_batch__service__pb2.CloseBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tweezer.v1.BatchService/CancelBatch',
+            tweezer_dot_v1_dot_batch__service__pb2.CancelBatchRequest.SerializeToString,
+            tweezer_dot_v1_dot_batch__service__pb2.CancelBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelBatches(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tweezer.v1.BatchService/CancelBatches',
+            tweezer_dot_v1_dot_batch__service__pb2.CancelBatchesRequest.SerializeToString,
+            tweezer_dot_v1_dot_batch__service__pb2.CancelBatchesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RepeatBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tweezer.v1.BatchService/RepeatBatch',
+            tweezer_dot_v1_dot_batch__service__pb2.RepeatBatchRequest.SerializeToString,
+            tweezer_dot_v1_dot_batch__service__pb2.RepeatBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetBatchTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tweezer.v1.BatchService/SetBatchTags',
+            tweezer_dot_v1_dot_batch__service__pb2.SetBatchTagsRequest.SerializeToString,
+            tweezer_dot_v1_dot_batch__service__pb2.SetBatchTagsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLastActivity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tweezer.v1.BatchService/ListLastActivity',
+            tweezer_dot_v1_dot_batch__service__pb2.ListLastActivityRequest.SerializeToString,
+            tweezer_dot_v1_dot_batch__service__pb2.ListLastActivityResponse.FromString,
             options,
             channel_credentials,
             insecure,

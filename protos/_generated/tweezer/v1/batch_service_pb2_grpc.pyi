@@ -29,6 +29,20 @@ class BatchServiceStub:
     """Gets the status and the job counts of one batch."""
     ListBatches: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.ListBatchesRequest, _batch_service_pb2.ListBatchesResponse]
     """Lists batches, newest first unless asked otherwise."""
+    AddJobs: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.AddJobsRequest, _batch_service_pb2.AddJobsResponse]
+    """Adds jobs to an open batch: all of them or none. FAILED_PRECONDITION when it is closed."""
+    CloseBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.CloseBatchRequest, _batch_service_pb2.CloseBatchResponse]
+    """Closes an open batch: no more jobs are accepted. FAILED_PRECONDITION when it is closed."""
+    CancelBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.CancelBatchRequest, _batch_service_pb2.CancelBatchResponse]
+    """Cancels a batch and its unfinished jobs. FAILED_PRECONDITION when it is final."""
+    CancelBatches: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.CancelBatchesRequest, _batch_service_pb2.CancelBatchesResponse]
+    """Cancels several batches; those that cannot be cancelled are named with the reason."""
+    RepeatBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.RepeatBatchRequest, _batch_service_pb2.RepeatBatchResponse]
+    """Creates a closed batch that repeats the matching jobs of another."""
+    SetBatchTags: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.SetBatchTagsRequest, _batch_service_pb2.SetBatchTagsResponse]
+    """Replaces the tags of a batch."""
+    ListLastActivity: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.ListLastActivityRequest, _batch_service_pb2.ListLastActivityResponse]
+    """Says when each project last created a batch. For operators."""
     WatchBatch: _aio.UnaryStreamMultiCallable[_batch_service_pb2.WatchBatchRequest, _batch_service_pb2.WatchBatchResponse]
     """Sends the status and the job counts at once and at each change, until the batch is final."""
 
@@ -71,6 +85,62 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_batch_service_pb2.ListBatchesRequest, _abc.Awaitable[_batch_service_pb2.ListBatchesResponse]],
     ) -> _abc.Awaitable[_batch_service_pb2.ListBatchesResponse]:
         """Lists batches, newest first unless asked otherwise."""
+
+    @_abc_1.abstractmethod
+    def AddJobs(
+        self,
+        request: _batch_service_pb2.AddJobsRequest,
+        context: _aio.ServicerContext[_batch_service_pb2.AddJobsRequest, _abc.Awaitable[_batch_service_pb2.AddJobsResponse]],
+    ) -> _abc.Awaitable[_batch_service_pb2.AddJobsResponse]:
+        """Adds jobs to an open batch: all of them or none. FAILED_PRECONDITION when it is closed."""
+
+    @_abc_1.abstractmethod
+    def CloseBatch(
+        self,
+        request: _batch_service_pb2.CloseBatchRequest,
+        context: _aio.ServicerContext[_batch_service_pb2.CloseBatchRequest, _abc.Awaitable[_batch_service_pb2.CloseBatchResponse]],
+    ) -> _abc.Awaitable[_batch_service_pb2.CloseBatchResponse]:
+        """Closes an open batch: no more jobs are accepted. FAILED_PRECONDITION when it is closed."""
+
+    @_abc_1.abstractmethod
+    def CancelBatch(
+        self,
+        request: _batch_service_pb2.CancelBatchRequest,
+        context: _aio.ServicerContext[_batch_service_pb2.CancelBatchRequest, _abc.Awaitable[_batch_service_pb2.CancelBatchResponse]],
+    ) -> _abc.Awaitable[_batch_service_pb2.CancelBatchResponse]:
+        """Cancels a batch and its unfinished jobs. FAILED_PRECONDITION when it is final."""
+
+    @_abc_1.abstractmethod
+    def CancelBatches(
+        self,
+        request: _batch_service_pb2.CancelBatchesRequest,
+        context: _aio.ServicerContext[_batch_service_pb2.CancelBatchesRequest, _abc.Awaitable[_batch_service_pb2.CancelBatchesResponse]],
+    ) -> _abc.Awaitable[_batch_service_pb2.CancelBatchesResponse]:
+        """Cancels several batches; those that cannot be cancelled are named with the reason."""
+
+    @_abc_1.abstractmethod
+    def RepeatBatch(
+        self,
+        request: _batch_service_pb2.RepeatBatchRequest,
+        context: _aio.ServicerContext[_batch_service_pb2.RepeatBatchRequest, _abc.Awaitable[_batch_service_pb2.RepeatBatchResponse]],
+    ) -> _abc.Awaitable[_batch_service_pb2.RepeatBatchResponse]:
+        """Creates a closed batch that repeats the matching jobs of another."""
+
+    @_abc_1.abstractmethod
+    def SetBatchTags(
+        self,
+        request: _batch_service_pb2.SetBatchTagsRequest,
+        context: _aio.ServicerContext[_batch_service_pb2.SetBatchTagsRequest, _abc.Awaitable[_batch_service_pb2.SetBatchTagsResponse]],
+    ) -> _abc.Awaitable[_batch_service_pb2.SetBatchTagsResponse]:
+        """Replaces the tags of a batch."""
+
+    @_abc_1.abstractmethod
+    def ListLastActivity(
+        self,
+        request: _batch_service_pb2.ListLastActivityRequest,
+        context: _aio.ServicerContext[_batch_service_pb2.ListLastActivityRequest, _abc.Awaitable[_batch_service_pb2.ListLastActivityResponse]],
+    ) -> _abc.Awaitable[_batch_service_pb2.ListLastActivityResponse]:
+        """Says when each project last created a batch. For operators."""
 
     @_abc_1.abstractmethod
     def WatchBatch(

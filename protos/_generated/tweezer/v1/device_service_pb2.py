@@ -22,25 +22,34 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from tweezer.v1 import batch_pb2 as tweezer_dot_v1_dot_batch__pb2
 from tweezer.v1 import device_pb2 as tweezer_dot_v1_dot_device__pb2
 from tweezer.v1 import paging_pb2 as tweezer_dot_v1_dot_paging__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftweezer/v1/device_service.proto\x12\ntweezer.v1\x1a\x17tweezer/v1/device.proto\x1a\x17tweezer/v1/paging.proto\"^\n\x12ListDevicesRequest\x12(\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x18.tweezer.v1.DeviceFilter\x12\x1e\n\x04page\x18\x02 \x01(\x0b\x32\x10.tweezer.v1.Page\"N\n\x13ListDevicesResponse\x12#\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x12.tweezer.v1.Device\x12\x12\n\ntotal_size\x18\x02 \x01(\x05\"d\n\x18ListPublicDevicesRequest\x12(\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x18.tweezer.v1.DeviceFilter\x12\x1e\n\x04page\x18\x02 \x01(\x0b\x32\x10.tweezer.v1.Page\"T\n\x19ListPublicDevicesResponse\x12#\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x12.tweezer.v1.Device\x12\x12\n\ntotal_size\x18\x02 \x01(\x05\x32\xc1\x01\n\rDeviceService\x12N\n\x0bListDevices\x12\x1e.tweezer.v1.ListDevicesRequest\x1a\x1f.tweezer.v1.ListDevicesResponse\x12`\n\x11ListPublicDevices\x12$.tweezer.v1.ListPublicDevicesRequest\x1a%.tweezer.v1.ListPublicDevicesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftweezer/v1/device_service.proto\x12\ntweezer.v1\x1a\x16tweezer/v1/batch.proto\x1a\x17tweezer/v1/device.proto\x1a\x17tweezer/v1/paging.proto\"^\n\x12ListDevicesRequest\x12(\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x18.tweezer.v1.DeviceFilter\x12\x1e\n\x04page\x18\x02 \x01(\x0b\x32\x10.tweezer.v1.Page\"N\n\x13ListDevicesResponse\x12#\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x12.tweezer.v1.Device\x12\x12\n\ntotal_size\x18\x02 \x01(\x05\"d\n\x18ListPublicDevicesRequest\x12(\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x18.tweezer.v1.DeviceFilter\x12\x1e\n\x04page\x18\x02 \x01(\x0b\x32\x10.tweezer.v1.Page\"T\n\x19ListPublicDevicesResponse\x12#\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x12.tweezer.v1.Device\x12\x12\n\ntotal_size\x18\x02 \x01(\x05\"\'\n\x10GetDeviceRequest\x12\x13\n\x0b\x64\x65vice_type\x18\x01 \x01(\t\"7\n\x11GetDeviceResponse\x12\"\n\x06\x64\x65vice\x18\x01 \x01(\x0b\x32\x12.tweezer.v1.Device\"G\n\x10ListQueueRequest\x12\x13\n\x0b\x64\x65vice_type\x18\x01 \x01(\t\x12\x1e\n\x04page\x18\x02 \x01(\x0b\x32\x10.tweezer.v1.Page\"K\n\x11ListQueueResponse\x12\"\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x11.tweezer.v1.Batch\x12\x12\n\ntotal_size\x18\x02 \x01(\x05\x32\xd5\x02\n\rDeviceService\x12N\n\x0bListDevices\x12\x1e.tweezer.v1.ListDevicesRequest\x1a\x1f.tweezer.v1.ListDevicesResponse\x12H\n\tGetDevice\x12\x1c.tweezer.v1.GetDeviceRequest\x1a\x1d.tweezer.v1.GetDeviceResponse\x12H\n\tListQueue\x12\x1c.tweezer.v1.ListQueueRequest\x1a\x1d.tweezer.v1.ListQueueResponse\x12`\n\x11ListPublicDevices\x12$.tweezer.v1.ListPublicDevicesRequest\x1a%.tweezer.v1.ListPublicDevicesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tweezer.v1.device_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTDEVICESREQUEST']._serialized_start=97
-  _globals['_LISTDEVICESREQUEST']._serialized_end=191
-  _globals['_LISTDEVICESRESPONSE']._serialized_start=193
-  _globals['_LISTDEVICESRESPONSE']._serialized_end=271
-  _globals['_LISTPUBLICDEVICESREQUEST']._serialized_start=273
-  _globals['_LISTPUBLICDEVICESREQUEST']._serialized_end=373
-  _globals['_LISTPUBLICDEVICESRESPONSE']._serialized_start=375
-  _globals['_LISTPUBLICDEVICESRESPONSE']._serialized_end=459
-  _globals['_DEVICESERVICE']._serialized_start=462
-  _globals['_DEVICESERVICE']._serialized_end=655
+  _globals['_LISTDEVICESREQUEST']._serialized_start=121
+  _globals['_LISTDEVICESREQUEST']._serialized_end=215
+  _globals['_LISTDEVICESRESPONSE']._serialized_start=217
+  _globals['_LISTDEVICESRESPONSE']._serialized_end=295
+  _globals['_LISTPUBLICDEVICESREQUEST']._serialized_start=297
+  _globals['_LISTPUBLICDEVICESREQUEST']._serialized_end=397
+  _globals['_LISTPUBLICDEVICESRESPONSE']._serialized_start=399
+  _globals['_LISTPUBLICDEVICESRESPONSE']._serialized_end=483
+  _globals['_GETDEVICEREQUEST']._serialized_start=485
+  _globals['_GETDEVICEREQUEST']._serialized_end=524
+  _globals['_GETDEVICERESPONSE']._serialized_start=526
+  _globals['_GETDEVICERESPONSE']._serialized_end=581
+  _globals['_LISTQUEUEREQUEST']._serialized_start=583
+  _globals['_LISTQUEUEREQUEST']._serialized_end=654
+  _globals['_LISTQUEUERESPONSE']._serialized_start=656
+  _globals['_LISTQUEUERESPONSE']._serialized_end=731
+  _globals['_DEVICESERVICE']._serialized_start=734
+  _globals['_DEVICESERVICE']._serialized_end=1075
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf.internal import containers as containers
+from tweezer.v1 import batch_pb2 as batch_pb2
 from tweezer.v1 import device_pb2 as device_pb2
 from tweezer.v1 import paging_pb2 as paging_pb2
 import builtins as builtins
@@ -125,5 +126,99 @@ class ListPublicDevicesResponse(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["devices", b"devices", "total_size", b"total_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetDeviceRequest(message.Message):
+    """Request for DeviceService.GetDevice."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DEVICE_TYPE_FIELD_NUMBER: builtins.int
+    device_type: builtins.str
+    """Type name."""
+    def __init__(
+        self,
+        *,
+        device_type: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["device_type", b"device_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetDeviceResponse(message.Message):
+    """Response of DeviceService.GetDevice."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def device(self) -> device_pb2.Device:
+        """The device."""
+
+    def __init__(
+        self,
+        *,
+        device: device_pb2.Device | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["device", b"device"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["device", b"device"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListQueueRequest(message.Message):
+    """Request for DeviceService.ListQueue."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DEVICE_TYPE_FIELD_NUMBER: builtins.int
+    PAGE_FIELD_NUMBER: builtins.int
+    device_type: builtins.str
+    """Type name."""
+    @builtins.property
+    def page(self) -> paging_pb2.Page:
+        """Which page; the order is that of the queue."""
+
+    def __init__(
+        self,
+        *,
+        device_type: builtins.str = ...,
+        page: paging_pb2.Page | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["page", b"page"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["device_type", b"device_type", "page", b"page"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListQueueResponse(message.Message):
+    """Response of DeviceService.ListQueue."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCHES_FIELD_NUMBER: builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: builtins.int
+    total_size: builtins.int
+    """Number of such batches over all pages."""
+    @builtins.property
+    def batches(self) -> containers.RepeatedCompositeFieldContainer[batch_pb2.Batch]:
+        """The page, limited to the caller's projects."""
+
+    def __init__(
+        self,
+        *,
+        batches: abc.Iterable[batch_pb2.Batch] | None = ...,
+        total_size: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batches", b"batches", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -40,6 +40,16 @@ class DeviceServiceStub:
                 request_serializer=tweezer_dot_v1_dot_device__service__pb2.ListDevicesRequest.SerializeToString,
                 response_deserializer=tweezer_dot_v1_dot_device__service__pb2.ListDevicesResponse.FromString,
                 _registered_method=True)
+        self.GetDevice = channel.unary_unary(
+                '/tweezer.v1.DeviceService/GetDevice',
+                request_serializer=tweezer_dot_v1_dot_device__service__pb2.GetDeviceRequest.SerializeToString,
+                response_deserializer=tweezer_dot_v1_dot_device__service__pb2.GetDeviceResponse.FromString,
+                _registered_method=True)
+        self.ListQueue = channel.unary_unary(
+                '/tweezer.v1.DeviceService/ListQueue',
+                request_serializer=tweezer_dot_v1_dot_device__service__pb2.ListQueueRequest.SerializeToString,
+                response_deserializer=tweezer_dot_v1_dot_device__service__pb2.ListQueueResponse.FromString,
+                _registered_method=True)
         self.ListPublicDevices = channel.unary_unary(
                 '/tweezer.v1.DeviceService/ListPublicDevices',
                 request_serializer=tweezer_dot_v1_dot_device__service__pb2.ListPublicDevicesRequest.SerializeToString,
@@ -53,6 +63,20 @@ class DeviceServiceServicer:
 
     def ListDevices(self, request, context):
         """Lists the devices that the caller may use. Needs a bearer token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDevice(self, request, context):
+        """Gets one device by its type name. Needs a bearer token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQueue(self, request, context):
+        """Lists the batches that wait for or run on a device, next first. Needs a bearer token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +96,16 @@ def add_DeviceServiceServicer_to_server(servicer, server):
                     servicer.ListDevices,
                     request_deserializer=tweezer_dot_v1_dot_device__service__pb2.ListDevicesRequest.FromString,
                     response_serializer=tweezer_dot_v1_dot_device__service__pb2.ListDevicesResponse.SerializeToString,
+            ),
+            'GetDevice': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDevice,
+                    request_deserializer=tweezer_dot_v1_dot_device__service__pb2.GetDeviceRequest.FromString,
+                    response_serializer=tweezer_dot_v1_dot_device__service__pb2.GetDeviceResponse.SerializeToString,
+            ),
+            'ListQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQueue,
+                    request_deserializer=tweezer_dot_v1_dot_device__service__pb2.ListQueueRequest.FromString,
+                    response_serializer=tweezer_dot_v1_dot_device__service__pb2.ListQueueResponse.SerializeToString,
             ),
             'ListPublicDevices': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPublicDevices,
@@ -107,6 +141,60 @@ class DeviceService:
             '/tweezer.v1.DeviceService/ListDevices',
             tweezer_dot_v1_dot_device__service__pb2.ListDevicesRequest.SerializeToString,
             tweezer_dot_v1_dot_device__service__pb2.ListDevicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDevice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tweezer.v1.DeviceService/GetDevice',
+            tweezer_dot_v1_dot_device__service__pb2.GetDeviceRequest.SerializeToString,
+            tweezer_dot_v1_dot_device__service__pb2.GetDeviceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tweezer.v1.DeviceService/ListQueue',
+            tweezer_dot_v1_dot_device__service__pb2.ListQueueRequest.SerializeToString,
+            tweezer_dot_v1_dot_device__service__pb2.ListQueueResponse.FromString,
             options,
             channel_credentials,
             insecure,

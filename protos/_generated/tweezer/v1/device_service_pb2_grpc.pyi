@@ -18,6 +18,10 @@ class DeviceServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListDevices: _aio.UnaryUnaryMultiCallable[_device_service_pb2.ListDevicesRequest, _device_service_pb2.ListDevicesResponse]
     """Lists the devices that the caller may use. Needs a bearer token."""
+    GetDevice: _aio.UnaryUnaryMultiCallable[_device_service_pb2.GetDeviceRequest, _device_service_pb2.GetDeviceResponse]
+    """Gets one device by its type name. Needs a bearer token."""
+    ListQueue: _aio.UnaryUnaryMultiCallable[_device_service_pb2.ListQueueRequest, _device_service_pb2.ListQueueResponse]
+    """Lists the batches that wait for or run on a device, next first. Needs a bearer token."""
     ListPublicDevices: _aio.UnaryUnaryMultiCallable[_device_service_pb2.ListPublicDevicesRequest, _device_service_pb2.ListPublicDevicesResponse]
     """Lists the devices that anybody may see. Needs no token."""
 
@@ -31,6 +35,22 @@ class DeviceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_device_service_pb2.ListDevicesRequest, _abc.Awaitable[_device_service_pb2.ListDevicesResponse]],
     ) -> _abc.Awaitable[_device_service_pb2.ListDevicesResponse]:
         """Lists the devices that the caller may use. Needs a bearer token."""
+
+    @_abc_1.abstractmethod
+    def GetDevice(
+        self,
+        request: _device_service_pb2.GetDeviceRequest,
+        context: _aio.ServicerContext[_device_service_pb2.GetDeviceRequest, _abc.Awaitable[_device_service_pb2.GetDeviceResponse]],
+    ) -> _abc.Awaitable[_device_service_pb2.GetDeviceResponse]:
+        """Gets one device by its type name. Needs a bearer token."""
+
+    @_abc_1.abstractmethod
+    def ListQueue(
+        self,
+        request: _device_service_pb2.ListQueueRequest,
+        context: _aio.ServicerContext[_device_service_pb2.ListQueueRequest, _abc.Awaitable[_device_service_pb2.ListQueueResponse]],
+    ) -> _abc.Awaitable[_device_service_pb2.ListQueueResponse]:
+        """Lists the batches that wait for or run on a device, next first. Needs a bearer token."""
 
     @_abc_1.abstractmethod
     def ListPublicDevices(

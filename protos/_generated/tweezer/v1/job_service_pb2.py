@@ -27,13 +27,15 @@ from tweezer.v1 import job_pb2 as tweezer_dot_v1_dot_job__pb2
 from tweezer.v1 import paging_pb2 as tweezer_dot_v1_dot_paging__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctweezer/v1/job_service.proto\x12\ntweezer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14tweezer/v1/job.proto\x1a\x17tweezer/v1/paging.proto\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\".\n\x0eGetJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.tweezer.v1.Job\"%\n\x13GetJobStatusRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"=\n\x14GetJobStatusResponse\x12%\n\x06status\x18\x01 \x01(\x0e\x32\x15.tweezer.v1.JobStatus\"X\n\x0fListJobsRequest\x12%\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x15.tweezer.v1.JobFilter\x12\x1e\n\x04page\x18\x02 \x01(\x0b\x32\x10.tweezer.v1.Page\"E\n\x10ListJobsResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.tweezer.v1.Job\x12\x12\n\ntotal_size\x18\x02 \x01(\x05\"&\n\x14GetResultLinkRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"u\n\x15GetResultLinkResponse\x12\x10\n\x06ticket\x18\x01 \x01(\tH\x00\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\n\n\x08location\"\"\n\x10GetResultRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\"\n\x11GetResultResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"\'\n\x15\x44ownloadResultRequest\x12\x0e\n\x06ticket\x18\x01 \x01(\t\"\'\n\x16\x44ownloadResultResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x32\xe4\x03\n\nJobService\x12?\n\x06GetJob\x12\x19.tweezer.v1.GetJobRequest\x1a\x1a.tweezer.v1.GetJobResponse\x12Q\n\x0cGetJobStatus\x12\x1f.tweezer.v1.GetJobStatusRequest\x1a .tweezer.v1.GetJobStatusResponse\x12\x45\n\x08ListJobs\x12\x1b.tweezer.v1.ListJobsRequest\x1a\x1c.tweezer.v1.ListJobsResponse\x12T\n\rGetResultLink\x12 .tweezer.v1.GetResultLinkRequest\x1a!.tweezer.v1.GetResultLinkResponse\x12J\n\tGetResult\x12\x1c.tweezer.v1.GetResultRequest\x1a\x1d.tweezer.v1.GetResultResponse0\x01\x12Y\n\x0e\x44ownloadResult\x12!.tweezer.v1.DownloadResultRequest\x1a\".tweezer.v1.DownloadResultResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctweezer/v1/job_service.proto\x12\ntweezer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14tweezer/v1/job.proto\x1a\x17tweezer/v1/paging.proto\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\".\n\x0eGetJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.tweezer.v1.Job\"%\n\x13GetJobStatusRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"=\n\x14GetJobStatusResponse\x12%\n\x06status\x18\x01 \x01(\x0e\x32\x15.tweezer.v1.JobStatus\"X\n\x0fListJobsRequest\x12%\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x15.tweezer.v1.JobFilter\x12\x1e\n\x04page\x18\x02 \x01(\x0b\x32\x10.tweezer.v1.Page\"E\n\x10ListJobsResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.tweezer.v1.Job\x12\x12\n\ntotal_size\x18\x02 \x01(\x05\"&\n\x14GetResultLinkRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"u\n\x15GetResultLinkResponse\x12\x10\n\x06ticket\x18\x01 \x01(\tH\x00\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\n\n\x08location\"\"\n\x10GetResultRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\"\n\x11GetResultResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"\'\n\x15\x44ownloadResultRequest\x12\x0e\n\x06ticket\x18\x01 \x01(\t\"\'\n\x16\x44ownloadResultResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"1\n\x11\x43\x61ncelJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.tweezer.v1.Job\"L\n\x11\x43\x61ncelJobsRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12%\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x15.tweezer.v1.JobFilter\"\x9e\x01\n\x12\x43\x61ncelJobsResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.tweezer.v1.Job\x12:\n\x06\x65rrors\x18\x02 \x03(\x0b\x32*.tweezer.v1.CancelJobsResponse.ErrorsEntry\x1a-\n\x0b\x45rrorsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xfb\x04\n\nJobService\x12?\n\x06GetJob\x12\x19.tweezer.v1.GetJobRequest\x1a\x1a.tweezer.v1.GetJobResponse\x12Q\n\x0cGetJobStatus\x12\x1f.tweezer.v1.GetJobStatusRequest\x1a .tweezer.v1.GetJobStatusResponse\x12\x45\n\x08ListJobs\x12\x1b.tweezer.v1.ListJobsRequest\x1a\x1c.tweezer.v1.ListJobsResponse\x12H\n\tCancelJob\x12\x1c.tweezer.v1.CancelJobRequest\x1a\x1d.tweezer.v1.CancelJobResponse\x12K\n\nCancelJobs\x12\x1d.tweezer.v1.CancelJobsRequest\x1a\x1e.tweezer.v1.CancelJobsResponse\x12T\n\rGetResultLink\x12 .tweezer.v1.GetResultLinkRequest\x1a!.tweezer.v1.GetResultLinkResponse\x12J\n\tGetResult\x12\x1c.tweezer.v1.GetResultRequest\x1a\x1d.tweezer.v1.GetResultResponse0\x01\x12Y\n\x0e\x44ownloadResult\x12!.tweezer.v1.DownloadResultRequest\x1a\".tweezer.v1.DownloadResultResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tweezer.v1.job_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CANCELJOBSRESPONSE_ERRORSENTRY']._loaded_options = None
+  _globals['_CANCELJOBSRESPONSE_ERRORSENTRY']._serialized_options = b'8\001'
   _globals['_GETJOBREQUEST']._serialized_start=124
   _globals['_GETJOBREQUEST']._serialized_end=155
   _globals['_GETJOBRESPONSE']._serialized_start=157
@@ -58,6 +60,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOWNLOADRESULTREQUEST']._serialized_end=738
   _globals['_DOWNLOADRESULTRESPONSE']._serialized_start=740
   _globals['_DOWNLOADRESULTRESPONSE']._serialized_end=779
-  _globals['_JOBSERVICE']._serialized_start=782
-  _globals['_JOBSERVICE']._serialized_end=1266
+  _globals['_CANCELJOBREQUEST']._serialized_start=781
+  _globals['_CANCELJOBREQUEST']._serialized_end=815
+  _globals['_CANCELJOBRESPONSE']._serialized_start=817
+  _globals['_CANCELJOBRESPONSE']._serialized_end=866
+  _globals['_CANCELJOBSREQUEST']._serialized_start=868
+  _globals['_CANCELJOBSREQUEST']._serialized_end=944
+  _globals['_CANCELJOBSRESPONSE']._serialized_start=947
+  _globals['_CANCELJOBSRESPONSE']._serialized_end=1105
+  _globals['_CANCELJOBSRESPONSE_ERRORSENTRY']._serialized_start=1060
+  _globals['_CANCELJOBSRESPONSE_ERRORSENTRY']._serialized_end=1105
+  _globals['_JOBSERVICE']._serialized_start=1108
+  _globals['_JOBSERVICE']._serialized_end=1743
 # @@protoc_insertion_point(module_scope)

@@ -288,3 +288,119 @@ class DownloadResultResponse(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["chunk", b"chunk"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CancelJobRequest(message.Message):
+    """Request for JobService.CancelJob."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: builtins.int
+    job_id: builtins.str
+    """Identifier of the job."""
+    def __init__(
+        self,
+        *,
+        job_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["job_id", b"job_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CancelJobResponse(message.Message):
+    """Response of JobService.CancelJob."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def job(self) -> job_pb2.Job:
+        """The job after the call; CANCELING when its worker is still being stopped."""
+
+    def __init__(
+        self,
+        *,
+        job: job_pb2.Job | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["job", b"job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["job", b"job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CancelJobsRequest(message.Message):
+    """Request for JobService.CancelJobs."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    batch_id: builtins.str
+    """Identifier of the batch."""
+    @builtins.property
+    def filter(self) -> job_pb2.JobFilter:
+        """Which of its jobs; unset means all that are not final."""
+
+    def __init__(
+        self,
+        *,
+        batch_id: builtins.str = ...,
+        filter: job_pb2.JobFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CancelJobsResponse(message.Message):
+    """Response of JobService.CancelJobs."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class ErrorsEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    JOBS_FIELD_NUMBER: builtins.int
+    ERRORS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def jobs(self) -> containers.RepeatedCompositeFieldContainer[job_pb2.Job]:
+        """The jobs that were cancelled, after the call."""
+
+    @builtins.property
+    def errors(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """Reason by identifier of each matching job that was left alone."""
+
+    def __init__(
+        self,
+        *,
+        jobs: abc.Iterable[job_pb2.Job] | None = ...,
+        errors: abc.Mapping[builtins.str, builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["errors", b"errors", "jobs", b"jobs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -52,6 +52,16 @@ class JobServiceStub:
                 request_serializer=tweezer_dot_v1_dot_job__service__pb2.ListJobsRequest.SerializeToString,
                 response_deserializer=tweezer_dot_v1_dot_job__service__pb2.ListJobsResponse.FromString,
                 _registered_method=True)
+        self.CancelJob = channel.unary_unary(
+                '/tweezer.v1.JobService/CancelJob',
+                request_serializer=tweezer_dot_v1_dot_job__service__pb2.CancelJobRequest.SerializeToString,
+                response_deserializer=tweezer_dot_v1_dot_job__service__pb2.CancelJobResponse.FromString,
+                _registered_method=True)
+        self.CancelJobs = channel.unary_unary(
+                '/tweezer.v1.JobService/CancelJobs',
+                request_serializer=tweezer_dot_v1_dot_job__service__pb2.CancelJobsRequest.SerializeToString,
+                response_deserializer=tweezer_dot_v1_dot_job__service__pb2.CancelJobsResponse.FromString,
+                _registered_method=True)
         self.GetResultLink = channel.unary_unary(
                 '/tweezer.v1.JobService/GetResultLink',
                 request_serializer=tweezer_dot_v1_dot_job__service__pb2.GetResultLinkRequest.SerializeToString,
@@ -96,6 +106,20 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelJob(self, request, context):
+        """Cancels one job; waits a moment for a running one to stop. FAILED_PRECONDITION when it is final.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelJobs(self, request, context):
+        """Cancels the matching jobs of a batch; those that cannot be cancelled are named with the reason.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetResultLink(self, request, context):
         """Makes a link to the result of a job that needs no token and expires.
         """
@@ -134,6 +158,16 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.ListJobs,
                     request_deserializer=tweezer_dot_v1_dot_job__service__pb2.ListJobsRequest.FromString,
                     response_serializer=tweezer_dot_v1_dot_job__service__pb2.ListJobsResponse.SerializeToString,
+            ),
+            'CancelJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelJob,
+                    request_deserializer=tweezer_dot_v1_dot_job__service__pb2.CancelJobRequest.FromString,
+                    response_serializer=tweezer_dot_v1_dot_job__service__pb2.CancelJobResponse.SerializeToString,
+            ),
+            'CancelJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelJobs,
+                    request_deserializer=tweezer_dot_v1_dot_job__service__pb2.CancelJobsRequest.FromString,
+                    response_serializer=tweezer_dot_v1_dot_job__service__pb2.CancelJobsResponse.SerializeToString,
             ),
             'GetResultLink': grpc.unary_unary_rpc_method_handler(
                     servicer.GetResultLink,
@@ -235,6 +269,60 @@ class JobService:
             '/tweezer.v1.JobService/ListJobs',
             tweezer_dot_v1_dot_job__service__pb2.ListJobsRequest.SerializeToString,
             tweezer_dot_v1_dot_job__service__pb2.ListJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tweezer.v1.JobService/CancelJob',
+            tweezer_dot_v1_dot_job__service__pb2.CancelJobRequest.SerializeToString,
+            tweezer_dot_v1_dot_job__service__pb2.CancelJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tweezer.v1.JobService/CancelJobs',
+            tweezer_dot_v1_dot_job__service__pb2.CancelJobsRequest.SerializeToString,
+            tweezer_dot_v1_dot_job__service__pb2.CancelJobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

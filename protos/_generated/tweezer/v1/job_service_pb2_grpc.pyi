@@ -25,6 +25,10 @@ class JobServiceStub:
     """Gets the status of one job."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]
     """Lists jobs, newest first unless asked otherwise; without sequences and results."""
+    CancelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CancelJobRequest, _job_service_pb2.CancelJobResponse]
+    """Cancels one job; waits a moment for a running one to stop. FAILED_PRECONDITION when it is final."""
+    CancelJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CancelJobsRequest, _job_service_pb2.CancelJobsResponse]
+    """Cancels the matching jobs of a batch; those that cannot be cancelled are named with the reason."""
     GetResultLink: _aio.UnaryUnaryMultiCallable[_job_service_pb2.GetResultLinkRequest, _job_service_pb2.GetResultLinkResponse]
     """Makes a link to the result of a job that needs no token and expires."""
     GetResult: _aio.UnaryStreamMultiCallable[_job_service_pb2.GetResultRequest, _job_service_pb2.GetResultResponse]
@@ -61,6 +65,22 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_job_service_pb2.ListJobsRequest, _abc.Awaitable[_job_service_pb2.ListJobsResponse]],
     ) -> _abc.Awaitable[_job_service_pb2.ListJobsResponse]:
         """Lists jobs, newest first unless asked otherwise; without sequences and results."""
+
+    @_abc_1.abstractmethod
+    def CancelJob(
+        self,
+        request: _job_service_pb2.CancelJobRequest,
+        context: _aio.ServicerContext[_job_service_pb2.CancelJobRequest, _abc.Awaitable[_job_service_pb2.CancelJobResponse]],
+    ) -> _abc.Awaitable[_job_service_pb2.CancelJobResponse]:
+        """Cancels one job; waits a moment for a running one to stop. FAILED_PRECONDITION when it is final."""
+
+    @_abc_1.abstractmethod
+    def CancelJobs(
+        self,
+        request: _job_service_pb2.CancelJobsRequest,
+        context: _aio.ServicerContext[_job_service_pb2.CancelJobsRequest, _abc.Awaitable[_job_service_pb2.CancelJobsResponse]],
+    ) -> _abc.Awaitable[_job_service_pb2.CancelJobsResponse]:
+        """Cancels the matching jobs of a batch; those that cannot be cancelled are named with the reason."""
 
     @_abc_1.abstractmethod
     def GetResultLink(

@@ -51,7 +51,7 @@ class Page(message.Message):
     ORDER_BY_FIELD_NUMBER: builtins.int
     DIRECTION_FIELD_NUMBER: builtins.int
     size: builtins.int
-    """At most this many items, 1 to 100; 0 means 100."""
+    """At most this many items, 1 to 1000; 0 means 100. The REST API allows 100."""
     skip: builtins.int
     """Number of matching items to pass over."""
     order_by: builtins.str

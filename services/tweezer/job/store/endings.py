@@ -42,7 +42,7 @@ class Ended:
     refused: list[str] = field(default_factory=list)  #: tokens that hold no job
     ownerless: list[str] = field(default_factory=list)  #: keys of results that are not used
     jobs: list[HeldJob] = field(default_factory=list)  #: as they were before
-    jobs_returned: bool = False  #: whether there is something to lease again
+    jobs_ready: bool = False  #: whether there may be something to lease
 
 
 def held_jobs(connection: Connection, tokens: Iterable[str]) -> dict[int, HeldJob]:
@@ -72,7 +72,7 @@ def end(connection: Connection, endings: Sequence[Ending], max_attempts: int, no
         )
         if ending.result_key is not None and not owned:
             ended.ownerless.append(ending.result_key)
-    ended.jobs_returned = changes.write(connection)
+    ended.jobs_ready = changes.write(connection)
     return ended
 
 
@@ -82,7 +82,7 @@ def expire(connection: Connection, max_attempts: int, now: int) -> Ended:
     changes = _Changes(max_attempts, now)
     for job in ended.jobs:
         changes.add(job, loss(job, max_attempts), None)
-    ended.jobs_returned = changes.write(connection)
+    ended.jobs_ready = changes.write(connection)
     return ended
 
 
@@ -99,7 +99,8 @@ class _Changes:
         """Records that a lease ends by an event; `ending` is what its holder said, if anything."""
         target = after(job.status, event)
         self._tally.moved(job.batch_id, job.status, target)
-        self._returned |= job.ready and target is JobStatus.PENDING
+        # The end of a job also lets an exclusive device go on.
+        self._returned |= job.exclusive or (job.ready and target is JobStatus.PENDING)
         final = target in FINAL_JOB_STATUSES
         self._groups[event, job.status].append(
             {
@@ -176,6 +177,7 @@ _HELD_JOB: Final = select(
     JOB.c.ended_token,
     JOB.c.ended_outcome,
     JOB.c.result_key,
+    JOB.c.exclusive,
 )
 _BY_NUMBER: Final = _HELD_JOB.where(
     JOB.c.seq.in_(bindparam("numbers", expanding=True))

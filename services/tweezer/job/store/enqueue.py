@@ -49,6 +49,7 @@ class NewBatch:
     program_hash: str | None
     backend_configuration: str | None
     configuration_json: str | None
+    exclusive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +120,11 @@ def _store_batch(connection: Connection, batch: NewBatch) -> None:
             "program_hash": batch.program_hash,
             "backend_configuration": batch.backend_configuration,
             "configuration_json": batch.configuration_json,
+            "exclusive": batch.exclusive,
             "intent_version": 0,
             "cancelled": False,
             "paused": False,
+            "open": False,
             **{status.lower(): 0 for status in JobStatus},
             "progress_version": 0,
             "acknowledged_version": 0,
@@ -148,6 +151,7 @@ def _row(addition: Addition, job: NewJob) -> dict[str, object]:
         "device_type": batch.device_type,
         "queue_rank": batch.queue_rank,
         "origin": batch.origin,
+        "exclusive": batch.exclusive,
         "runs": job.runs,
         "variables_json": job.variables_json,
         "program_hash": job.program_hash,

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Final
 
-from sqlalchemy import Connection, Update, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from tweezer.job.models import JOB, QUEUED_ADDITION, QUEUED_BATCH
-from tweezer.job.store.changes import columns_in
+from tweezer.job.store import cancelling, progress
 from tweezer.job.store.counts import Tally
-from tweezer.lifecycle import FINAL_JOB_STATUSES, JobEvent, JobStatus, transitions
+from tweezer.job.store.progress import Progress
+from tweezer.lifecycle import FINAL_JOB_STATUSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Intent:
     released_additions: Sequence[str]
     cancelled: bool
     paused: bool
+    open: bool = False
 
 
 @dataclass(slots=True)
@@ -31,6 +32,8 @@ class Applied:
     jobs_ready: bool = False  #: whether there may be something to lease
     progressed: bool = False  #: whether there is something to report
     missing_additions: list[str] = field(default_factory=list)  #: named, but not stored
+    stopping: list[str] = field(default_factory=list)  #: leases whose work must stop
+    progress: list[Progress] = field(default_factory=list)  #: of the batches, after it
 
 
 def apply(connection: Connection, intents: Sequence[Intent], now: int) -> Applied:
@@ -41,6 +44,7 @@ def apply(connection: Connection, intents: Sequence[Intent], now: int) -> Applie
         _apply(connection, intent, applied, tally, now)
     tally.write(connection, now)
     applied.progressed = bool(tally)
+    applied.progress = progress.of_batches(connection, [intent.batch_id for intent in intents])
     return applied
 
 
@@ -53,7 +57,7 @@ def _apply(
         # one need not be kept: the one that releases the first jobs says it again.
         applied.missing_additions += intent.released_additions
         return
-    version, was_paused = batch
+    version, was_paused, was_open, exclusive = batch
     if intent.version <= version:
         return
     connection.execute(
@@ -63,15 +67,19 @@ def _apply(
             "version": intent.version,
             "want_cancelled": intent.cancelled,
             "want_paused": intent.paused,
+            "want_open": intent.open,
         },
     )
     if intent.paused != was_paused:
         connection.execute(_HOLD_BACK, {"of_batch": intent.batch_id, "is_ready": was_paused})
     released = _release(connection, intent, applied)
     if intent.cancelled:
-        _cancel(connection, intent.batch_id, tally, now)
+        in_batch = (JOB.c.batch_id == intent.batch_id,)
+        applied.stopping += cancelling.cancel(connection, in_batch, tally, now)
     elif not intent.paused:
         applied.jobs_ready |= released or was_paused
+    # A batch that is finished leaves its exclusive device to the next.
+    applied.jobs_ready |= exclusive and (intent.cancelled or (was_open and not intent.open))
 
 
 def _release(connection: Connection, intent: Intent, applied: Applied) -> bool:
@@ -97,32 +105,13 @@ def _release(connection: Connection, intent: Intent, applied: Applied) -> bool:
     return bool(held)
 
 
-def _cancel(connection: Connection, batch_id: str, tally: Tally, now: int) -> None:
-    for source, target in transitions(JobEvent.CANCEL).items():
-        cancelled = connection.execute(
-            _cancel_jobs(source, target), {"of_batch": batch_id, "now": now}
-        ).all()
-        for _ in cancelled:
-            tally.moved(batch_id, source, target)
-
-
-@cache
-def _cancel_jobs(source: JobStatus, target: JobStatus) -> Update:
-    # Held jobs are left alone: whether they exist at all is not yet decided.
-    return (
-        update(JOB)
-        .where(
-            JOB.c.batch_id == bindparam("of_batch"),
-            JOB.c.status == source.value,
-            JOB.c.released,
-        )
-        .values(**columns_in(target, bindparam("now")))
-        .returning(JOB.c.seq)
-    )
-
-
 _BATCH: Final = (
-    select(QUEUED_BATCH.c.intent_version, QUEUED_BATCH.c.paused)
+    select(
+        QUEUED_BATCH.c.intent_version,
+        QUEUED_BATCH.c.paused,
+        QUEUED_BATCH.c.open,
+        QUEUED_BATCH.c.exclusive,
+    )
     .where(QUEUED_BATCH.c.id == bindparam("of_batch"))
     .with_for_update()
 )
@@ -133,6 +122,7 @@ _WANT: Final = (
         intent_version=bindparam("version"),
         cancelled=bindparam("want_cancelled"),
         paused=bindparam("want_paused"),
+        open=bindparam("want_open"),
     )
 )
 _ADDITIONS: Final = (

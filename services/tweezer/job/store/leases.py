@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from tweezer.job.models import JOB, QUEUED_BATCH, leasable
+from tweezer.job.store import exclusive, pauses
 from tweezer.job.store.changes import columns_in
 from tweezer.job.store.counts import Tally
 from tweezer.job.tokens import job_number, new_secret
@@ -67,12 +68,18 @@ def take(
 ) -> list[LeasedBatch]:
     """Leases the jobs next in line and returns them by batch, in the order of the queue.
 
-    One guarded UPDATE: whatever else happens at the same time, a job goes to one worker.
+    One guarded UPDATE: whatever else happens at the same time, a job goes to one worker. Nothing
+    of devices that are held back is leased, and at most one job of each exclusive device.
     """
+    devices = pauses.served(connection, device_types)
+    if not devices:
+        return []
+    alone = exclusive.next_jobs(connection, devices)
     rows = connection.execute(
-        _lease(len(device_types)),
+        _lease(len(devices), bool(alone)),
         {
-            **{_device(number): device for number, device in enumerate(device_types)},
+            **{_device(number): device for number, device in enumerate(devices)},
+            **({"alone": alone} if alone else {}),
             "max_jobs": max_jobs,
             "expires_at": expires_at,
             "now": now,
@@ -150,10 +157,10 @@ def _device(number: int) -> str:
 
 
 @cache
-def _lease(devices: int) -> Update:
+def _lease(devices: int, some_alone: bool = False) -> Update:
     return (
         update(JOB)
-        .where(JOB.c.status == _WAITING.value, JOB.c.seq.in_(next_in_line(devices)))
+        .where(JOB.c.status == _WAITING.value, JOB.c.seq.in_(next_in_line(devices, some_alone)))
         .values(
             **columns_in(_LEASED, bindparam("now")),
             lease_token=cast(JOB.c.seq, String) + bindparam("secret"),
@@ -175,15 +182,19 @@ def _lease(devices: int) -> Update:
     )
 
 
-def next_in_line(devices: int) -> Select[Any]:
+def next_in_line(devices: int, some_alone: bool) -> Select[Any]:
     """Returns the query for the keys of the jobs next in line for so many devices.
 
     The first few of each device come out of the index in their order; merging these few is cheaper
-    than sorting all that wait for any of the devices.
+    than sorting all that wait for any of the devices. What exclusive devices run next was found
+    before and takes part under its own rank.
     """
-    if devices == 1:
+    if devices == 1 and not some_alone:
         return _queue(0, JOB.c.seq)
     queues = [_queue(number, JOB.c.seq, JOB.c.queue_rank).subquery() for number in range(devices)]
+    if some_alone:
+        alone = JOB.c.seq.in_(bindparam("alone", expanding=True))
+        queues.append(select(JOB.c.seq, JOB.c.queue_rank).where(alone).correlate(None).subquery())
     heads = union_all(*(select(queue.c.seq, queue.c.queue_rank) for queue in queues)).subquery()
     in_order = select(heads.c.seq).order_by(heads.c.queue_rank, heads.c.seq)
     return in_order.limit(bindparam("max_jobs"))

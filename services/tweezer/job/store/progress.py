@@ -1,8 +1,8 @@
-"""What BatchService must still be told."""
+"""How far batches have come, and what of it BatchService must still be told."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select, update
 
@@ -25,10 +25,18 @@ class Progress:
 def unreported(connection: Connection, behind: int, limit: int) -> list[Progress]:
     """Returns progress that is not acknowledged, of batches with numbers above `behind`."""
     rows = connection.execute(_UNREPORTED, {"behind": behind, "at_most": limit})
-    return [
-        Progress(seq, batch_id, version, start_at, end_at, _counts(counts))
-        for seq, batch_id, version, start_at, end_at, *counts in rows
-    ]
+    return [_progress(row) for row in rows]
+
+
+def of_batches(connection: Connection, batch_ids: Sequence[str]) -> list[Progress]:
+    """Returns the progress of those of some batches that are known here."""
+    rows = connection.execute(_OF_BATCHES, {"of_batches": list(batch_ids)})
+    return [_progress(row) for row in rows]
+
+
+def _progress(row: Sequence[Any]) -> Progress:
+    seq, batch_id, version, start_at, end_at, *counts = row
+    return Progress(seq, batch_id, version, start_at, end_at, _counts(counts))
 
 
 def _counts(numbers: Sequence[int]) -> JobCounts:
@@ -44,16 +52,17 @@ def acknowledge(connection: Connection, versions: Mapping[str, int]) -> None:
     )
 
 
+_PROGRESS: Final = select(
+    QUEUED_BATCH.c.seq,
+    QUEUED_BATCH.c.id,
+    QUEUED_BATCH.c.progress_version,
+    QUEUED_BATCH.c.start_at,
+    QUEUED_BATCH.c.end_at,
+    *(QUEUED_BATCH.c[status.lower()] for status in JobStatus),
+)
+_OF_BATCHES: Final = _PROGRESS.where(QUEUED_BATCH.c.id.in_(bindparam("of_batches", expanding=True)))
 _UNREPORTED: Final = (
-    select(
-        QUEUED_BATCH.c.seq,
-        QUEUED_BATCH.c.id,
-        QUEUED_BATCH.c.progress_version,
-        QUEUED_BATCH.c.start_at,
-        QUEUED_BATCH.c.end_at,
-        *(QUEUED_BATCH.c[status.lower()] for status in JobStatus),
-    )
-    .where(unacknowledged(), QUEUED_BATCH.c.seq > bindparam("behind"))
+    _PROGRESS.where(unacknowledged(), QUEUED_BATCH.c.seq > bindparam("behind"))
     .order_by(QUEUED_BATCH.c.seq)
     .limit(bindparam("at_most"))
 )

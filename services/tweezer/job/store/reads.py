@@ -33,6 +33,20 @@ JOB_COLUMNS: Final = (
 )
 
 
+#: Jobs read at once by their identifiers.
+_AT_ONCE: Final = 1000
+
+#: A job as it was queued, in the order in which `conversion.queued_job_message` unpacks it.
+QUEUED_COLUMNS: Final = (
+    JOB.c.id,
+    JOB.c.creation_order,
+    JOB.c.runs,
+    JOB.c.variables_json,
+    JOB.c.program_hash,
+    JOB.c.parent_id,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class StoredJob:
     """One job, with what its sequence is built from."""
@@ -62,6 +76,37 @@ def result_key(connection: Connection, job_id: str) -> tuple[str, str | None] | 
     """Returns the project of a job and where its result is, if there is one."""
     row = connection.execute(_RESULT_KEY, {"named": job_id}).first()
     return None if row is None else (row[0], row[1])
+
+
+def batch_project(connection: Connection, batch_id: str) -> str | None:
+    """Returns the project of a batch, if any of its jobs were stored."""
+    return connection.execute(_BATCH_PROJECT, {"named": batch_id}).scalar()
+
+
+def jobs_in_batch(connection: Connection, batch_id: str, job_ids: Sequence[str]) -> set[str]:
+    """Returns which of some jobs belong to a batch."""
+    named = {"of_batch": batch_id, "named": list(job_ids)}
+    return set(connection.execute(_JOBS_IN_BATCH, named).scalars())
+
+
+def jobs(connection: Connection, job_ids: Sequence[str]) -> Sequence[Sequence[Any]]:
+    """Returns jobs by their identifiers, in the order of these."""
+    rows: dict[str, Sequence[Any]] = {}
+    # Databases limit the number of values in a statement.
+    for start in range(0, len(job_ids), _AT_ONCE):
+        named = list(job_ids[start : start + _AT_ONCE])
+        rows |= {row[0]: row for row in connection.execute(_JOBS, {"named": named})}
+    return [rows[id_] for id_ in job_ids if id_ in rows]
+
+
+def queued(connection: Connection, wanted: Selection) -> Sequence[Row[Any]]:
+    """Returns the jobs that are wanted as they were queued, in creation order."""
+    return connection.execute(queued_query(wanted)).all()
+
+
+def queued_query(wanted: Selection) -> Select[Any]:
+    """Returns the query for jobs as they were queued."""
+    return select(*QUEUED_COLUMNS).where(*wanted.where).order_by(JOB.c.creation_order)
 
 
 def page(connection: Connection, wanted: Selection, page: Page) -> tuple[Sequence[Row[Any]], int]:
@@ -119,6 +164,14 @@ _JOB: Final = (
     .where(JOB.c.id == bindparam("named"))
 )
 _STATUS: Final = select(JOB.c.project_id, JOB.c.status).where(JOB.c.id == bindparam("named"))
+_JOBS: Final = select(*JOB_COLUMNS).where(JOB.c.id.in_(bindparam("named", expanding=True)))
+_JOBS_IN_BATCH: Final = select(JOB.c.id).where(
+    JOB.c.batch_id.concat("") == bindparam("of_batch"),
+    JOB.c.id.in_(bindparam("named", expanding=True)),
+)
+_BATCH_PROJECT: Final = select(QUEUED_BATCH.c.project_id).where(
+    QUEUED_BATCH.c.id == bindparam("named")
+)
 _RESULT_KEY: Final = select(JOB.c.project_id, JOB.c.result_key).where(
     JOB.c.id == bindparam("named")
 )

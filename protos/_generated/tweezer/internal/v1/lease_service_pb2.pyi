@@ -202,6 +202,7 @@ class RenewLeasesRequest(message.Message):
 
     RENEWALS_FIELD_NUMBER: builtins.int
     LEASE_DURATION_FIELD_NUMBER: builtins.int
+    WAIT_FIELD_NUMBER: builtins.int
     @builtins.property
     def renewals(self) -> containers.RepeatedCompositeFieldContainer[LeaseRenewal]:
         """The leases to extend."""
@@ -210,15 +211,22 @@ class RenewLeasesRequest(message.Message):
     def lease_duration(self) -> duration_pb2.Duration:
         """How long they last from now unless renewed."""
 
+    @builtins.property
+    def wait(self) -> duration_pb2.Duration:
+        """How long to hold the answer back while there is nothing to stop; unset means not at all. A
+        cancel reaches the worker through this within milliseconds.
+        """
+
     def __init__(
         self,
         *,
         renewals: abc.Iterable[LeaseRenewal] | None = ...,
         lease_duration: duration_pb2.Duration | None = ...,
+        wait: duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["lease_duration", b"lease_duration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["lease_duration", b"lease_duration", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["lease_duration", b"lease_duration", "renewals", b"renewals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["lease_duration", b"lease_duration", "renewals", b"renewals", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

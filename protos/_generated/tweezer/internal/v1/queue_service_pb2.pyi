@@ -8,6 +8,7 @@ from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
+from tweezer.internal.v1 import progress_service_pb2 as progress_service_pb2
 from tweezer.v1 import batch_pb2 as batch_pb2
 from tweezer.v1 import job_pb2 as job_pb2
 import builtins as builtins
@@ -36,6 +37,7 @@ class QueuedBatch(message.Message):
     BACKEND_CONFIGURATION_FIELD_NUMBER: builtins.int
     CONFIGURATION_JSON_FIELD_NUMBER: builtins.int
     ORIGIN_FIELD_NUMBER: builtins.int
+    EXCLUSIVE_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Identifier of the batch."""
     project_id: builtins.str
@@ -54,6 +56,8 @@ class QueuedBatch(message.Message):
     """Legacy emulator options: a JSON object as text."""
     origin: job_pb2.JobOrigin.ValueType
     """Channel through which it came in."""
+    exclusive: builtins.bool
+    """Whether the device runs one batch at a time, its jobs in creation order."""
     def __init__(
         self,
         *,
@@ -66,10 +70,11 @@ class QueuedBatch(message.Message):
         backend_configuration: builtins.str | None = ...,
         configuration_json: builtins.str | None = ...,
         origin: job_pb2.JobOrigin.ValueType = ...,
+        exclusive: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_backend_configuration", b"_backend_configuration", "_configuration_json", b"_configuration_json", "_program_hash", b"_program_hash", "backend_configuration", b"backend_configuration", "configuration_json", b"configuration_json", "program_hash", b"program_hash"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_backend_configuration", b"_backend_configuration", "_configuration_json", b"_configuration_json", "_program_hash", b"_program_hash", "backend_configuration", b"backend_configuration", "configuration_json", b"configuration_json", "device_type", b"device_type", "id", b"id", "origin", b"origin", "program_hash", b"program_hash", "project_id", b"project_id", "queue_priority", b"queue_priority", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_backend_configuration", b"_backend_configuration", "_configuration_json", b"_configuration_json", "_program_hash", b"_program_hash", "backend_configuration", b"backend_configuration", "configuration_json", b"configuration_json", "device_type", b"device_type", "exclusive", b"exclusive", "id", b"id", "origin", b"origin", "program_hash", b"program_hash", "project_id", b"project_id", "queue_priority", b"queue_priority", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__backend_configuration: _TypeAlias = typing.Literal["backend_configuration"]  # noqa: Y015
     _WhichOneofArgType__backend_configuration: _TypeAlias = typing.Literal["_backend_configuration", b"_backend_configuration"]  # noqa: Y015
@@ -203,6 +208,7 @@ class BatchIntent(message.Message):
     RELEASED_ADDITION_IDS_FIELD_NUMBER: builtins.int
     CANCELLED_FIELD_NUMBER: builtins.int
     PAUSED_FIELD_NUMBER: builtins.int
+    OPEN_FIELD_NUMBER: builtins.int
     batch_id: builtins.str
     """Identifier of the batch."""
     version: builtins.int
@@ -211,6 +217,8 @@ class BatchIntent(message.Message):
     """Whether unfinished jobs are to be cancelled."""
     paused: builtins.bool
     """Whether an operator holds the batch back."""
+    open: builtins.bool
+    """Whether jobs can still be added: an exclusive device is kept for the batch until it is closed."""
     @builtins.property
     def released_addition_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Additions whose jobs may run. Additions released by an earlier, acknowledged intent are left out."""
@@ -223,10 +231,11 @@ class BatchIntent(message.Message):
         released_addition_ids: abc.Iterable[builtins.str] | None = ...,
         cancelled: builtins.bool = ...,
         paused: builtins.bool = ...,
+        open: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "cancelled", b"cancelled", "paused", b"paused", "released_addition_ids", b"released_addition_ids", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "cancelled", b"cancelled", "open", b"open", "paused", b"paused", "released_addition_ids", b"released_addition_ids", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -258,11 +267,127 @@ class ApplyIntentsResponse(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
+    PROGRESS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def progress(self) -> containers.RepeatedCompositeFieldContainer[progress_service_pb2.BatchProgress]:
+        """How far the batches are after it, so that a cancelled batch need not wait for the next report."""
+
+    def __init__(
+        self,
+        *,
+        progress: abc.Iterable[progress_service_pb2.BatchProgress] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["progress", b"progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DevicePause(message.Message):
+    """A device whose jobs are held back, or no longer."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DEVICE_TYPE_FIELD_NUMBER: builtins.int
+    PAUSED_FIELD_NUMBER: builtins.int
+    device_type: builtins.str
+    """Type name."""
+    paused: builtins.bool
+    """Whether none of its jobs may start."""
+    def __init__(
+        self,
+        *,
+        device_type: builtins.str = ...,
+        paused: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["device_type", b"device_type", "paused", b"paused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ApplyDevicePausesRequest(message.Message):
+    """Request for QueueService.ApplyDevicePauses."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PAUSES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def pauses(self) -> containers.RepeatedCompositeFieldContainer[DevicePause]:
+        """The pauses of all devices: the whole of it, so that it can be sent again."""
+
+    def __init__(
+        self,
+        *,
+        pauses: abc.Iterable[DevicePause] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["pauses", b"pauses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ApplyDevicePausesResponse(message.Message):
+    """Response of QueueService.ApplyDevicePauses."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
     def __init__(
         self,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListBatchJobsRequest(message.Message):
+    """Request for QueueService.ListBatchJobs."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    batch_id: builtins.str
+    """Identifier of the batch."""
+    @builtins.property
+    def filter(self) -> job_pb2.JobFilter:
+        """Which of its jobs; unset means all."""
+
+    def __init__(
+        self,
+        *,
+        batch_id: builtins.str = ...,
+        filter: job_pb2.JobFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListBatchJobsResponse(message.Message):
+    """Response of QueueService.ListBatchJobs."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    JOBS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def jobs(self) -> containers.RepeatedCompositeFieldContainer[QueuedJob]:
+        """The jobs as they were queued, in creation order."""
+
+    def __init__(
+        self,
+        *,
+        jobs: abc.Iterable[QueuedJob] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["jobs", b"jobs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -45,6 +45,16 @@ class QueueServiceStub:
                 request_serializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ApplyIntentsRequest.SerializeToString,
                 response_deserializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ApplyIntentsResponse.FromString,
                 _registered_method=True)
+        self.ApplyDevicePauses = channel.unary_unary(
+                '/tweezer.internal.v1.QueueService/ApplyDevicePauses',
+                request_serializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ApplyDevicePausesRequest.SerializeToString,
+                response_deserializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ApplyDevicePausesResponse.FromString,
+                _registered_method=True)
+        self.ListBatchJobs = channel.unary_unary(
+                '/tweezer.internal.v1.QueueService/ListBatchJobs',
+                request_serializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ListBatchJobsRequest.SerializeToString,
+                response_deserializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ListBatchJobsResponse.FromString,
+                _registered_method=True)
 
 
 class QueueServiceServicer:
@@ -66,6 +76,20 @@ class QueueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ApplyDevicePauses(self, request, context):
+        """Holds devices back, or lets them go on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBatchJobs(self, request, context):
+        """Lists jobs of a batch as they were queued, to be repeated.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QueueServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +102,16 @@ def add_QueueServiceServicer_to_server(servicer, server):
                     servicer.ApplyIntents,
                     request_deserializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ApplyIntentsRequest.FromString,
                     response_serializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ApplyIntentsResponse.SerializeToString,
+            ),
+            'ApplyDevicePauses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyDevicePauses,
+                    request_deserializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ApplyDevicePausesRequest.FromString,
+                    response_serializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ApplyDevicePausesResponse.SerializeToString,
+            ),
+            'ListBatchJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBatchJobs,
+                    request_deserializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ListBatchJobsRequest.FromString,
+                    response_serializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ListBatchJobsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +169,60 @@ class QueueService:
             '/tweezer.internal.v1.QueueService/ApplyIntents',
             tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ApplyIntentsRequest.SerializeToString,
             tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ApplyIntentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyDevicePauses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tweezer.internal.v1.QueueService/ApplyDevicePauses',
+            tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ApplyDevicePausesRequest.SerializeToString,
+            tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ApplyDevicePausesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBatchJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tweezer.internal.v1.QueueService/ListBatchJobs',
+            tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ListBatchJobsRequest.SerializeToString,
+            tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ListBatchJobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

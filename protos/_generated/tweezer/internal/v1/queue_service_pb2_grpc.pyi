@@ -22,6 +22,10 @@ class QueueServiceStub:
     """
     ApplyIntents: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ApplyIntentsRequest, _queue_service_pb2.ApplyIntentsResponse]
     """Applies the newest intents of some batches. An intent that is not newer changes nothing."""
+    ApplyDevicePauses: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ApplyDevicePausesRequest, _queue_service_pb2.ApplyDevicePausesResponse]
+    """Holds devices back, or lets them go on."""
+    ListBatchJobs: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListBatchJobsRequest, _queue_service_pb2.ListBatchJobsResponse]
+    """Lists jobs of a batch as they were queued, to be repeated."""
 
 class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     """QueueService is how BatchService tells JobService what should happen: intent flows down."""
@@ -43,5 +47,21 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_queue_service_pb2.ApplyIntentsRequest, _abc.Awaitable[_queue_service_pb2.ApplyIntentsResponse]],
     ) -> _abc.Awaitable[_queue_service_pb2.ApplyIntentsResponse]:
         """Applies the newest intents of some batches. An intent that is not newer changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ApplyDevicePauses(
+        self,
+        request: _queue_service_pb2.ApplyDevicePausesRequest,
+        context: _aio.ServicerContext[_queue_service_pb2.ApplyDevicePausesRequest, _abc.Awaitable[_queue_service_pb2.ApplyDevicePausesResponse]],
+    ) -> _abc.Awaitable[_queue_service_pb2.ApplyDevicePausesResponse]:
+        """Holds devices back, or lets them go on."""
+
+    @_abc_1.abstractmethod
+    def ListBatchJobs(
+        self,
+        request: _queue_service_pb2.ListBatchJobsRequest,
+        context: _aio.ServicerContext[_queue_service_pb2.ListBatchJobsRequest, _abc.Awaitable[_queue_service_pb2.ListBatchJobsResponse]],
+    ) -> _abc.Awaitable[_queue_service_pb2.ListBatchJobsResponse]:
+        """Lists jobs of a batch as they were queued, to be repeated."""
 
 def add_QueueServiceServicer_to_server(servicer: QueueServiceServicer, server: _aio.Server) -> None: ...

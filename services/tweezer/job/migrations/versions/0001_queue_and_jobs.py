@@ -21,12 +21,13 @@ def upgrade() -> None:
     """Makes the change."""
     _queued_batch()
     _queued_addition()
+    _paused_device()
     _job()
 
 
 def downgrade() -> None:
     """Takes it back."""
-    for table in ("job", "queued_addition", "queued_batch"):
+    for table in ("job", "paused_device", "queued_addition", "queued_batch"):
         op.drop_table(table)
 
 
@@ -48,9 +49,11 @@ def _queued_batch() -> None:
         sa.Column("program_hash", sa.String()),
         sa.Column("backend_configuration", sa.String()),
         sa.Column("configuration_json", sa.String()),
+        sa.Column("exclusive", sa.Boolean(), nullable=False),
         sa.Column("intent_version", sa.BigInteger(), nullable=False),
         sa.Column("cancelled", sa.Boolean(), nullable=False),
         sa.Column("paused", sa.Boolean(), nullable=False),
+        sa.Column("open", sa.Boolean(), nullable=False),
         sa.Column("pending", sa.Integer(), nullable=False),
         sa.Column("running", sa.Integer(), nullable=False),
         sa.Column("canceling", sa.Integer(), nullable=False),
@@ -82,6 +85,19 @@ def _queued_batch() -> None:
         sqlite_where=unacknowledged,
         postgresql_where=unacknowledged,
     )
+    unfinished = "pending + running + canceling > 0"
+    op.create_index(
+        "ix_queued_batch_reserving",
+        "queued_batch",
+        ["device_type", "start_at", "seq"],
+        sqlite_where=sa.text(
+            '"exclusive" = 1 AND start_at IS NOT NULL'
+            f" AND ({unfinished} OR open = 1 AND cancelled = 0)"
+        ),
+        postgresql_where=sa.text(
+            f"exclusive AND start_at IS NOT NULL AND ({unfinished} OR open AND NOT cancelled)"
+        ),
+    )
 
 
 def _queued_addition() -> None:
@@ -107,6 +123,16 @@ def _queued_addition() -> None:
     )
 
 
+def _paused_device() -> None:
+    op.create_table(
+        "paused_device",
+        _sequence(),
+        sa.Column("device_type", sa.String(), nullable=False),
+        sa.UniqueConstraint("device_type"),
+        sqlite_autoincrement=True,
+    )
+
+
 def _job() -> None:
     op.create_table(
         "job",
@@ -120,6 +146,7 @@ def _job() -> None:
         sa.Column("device_type", sa.String(), nullable=False),
         sa.Column("queue_rank", sa.SmallInteger(), nullable=False),
         sa.Column("origin", sa.String(), nullable=False),
+        sa.Column("exclusive", sa.Boolean(), nullable=False),
         sa.Column("runs", sa.Integer()),
         sa.Column("variables_json", sa.String()),
         sa.Column("program_hash", sa.String()),
@@ -170,8 +197,27 @@ def _job() -> None:
         "ix_job_lease_order",
         "job",
         ["device_type", "queue_rank", "seq"],
-        sqlite_where=sa.text("status = 'PENDING' AND ready = 1"),
-        postgresql_where=sa.text("status = 'PENDING' AND ready"),
+        sqlite_where=sa.text("status = 'PENDING' AND ready = 1 AND \"exclusive\" = 0"),
+        postgresql_where=sa.text("status = 'PENDING' AND ready AND NOT exclusive"),
+    )
+    for name, columns in (
+        ("ix_job_exclusive_order", ["device_type", "queue_rank", "seq"]),
+        ("ix_job_exclusive_batch", ["batch_id", "creation_order"]),
+    ):
+        op.create_index(
+            name,
+            "job",
+            columns,
+            sqlite_where=sa.text("status = 'PENDING' AND ready = 1 AND \"exclusive\" = 1"),
+            postgresql_where=sa.text("status = 'PENDING' AND ready AND exclusive"),
+        )
+    op.create_index(
+        "uq_job_exclusive_leased",
+        "job",
+        ["device_type"],
+        unique=True,
+        sqlite_where=sa.text('lease_token IS NOT NULL AND "exclusive" = 1'),
+        postgresql_where=sa.text("lease_token IS NOT NULL AND exclusive"),
     )
     leased = sa.text("lease_expires_at IS NOT NULL")
     op.create_index(
