@@ -11,6 +11,7 @@ from tweezer.batch.identifiers import canonical_uuid
 from tweezer.batch.models import BATCH, BATCH_TAG, QUEUE_PRIORITIES
 from tweezer.batch.paging import Paging
 from tweezer.database.timestamps import from_timestamp
+from tweezer.lifecycle import BatchStatus
 from tweezer.rpc.errors import InvalidInput
 from tweezer.v1.batch_pb2 import BatchFilter
 
@@ -71,9 +72,30 @@ def conditions_of(wanted: BatchFilter, projects: Collection[str]) -> list[Column
     if wanted.HasField("open"):
         conditions.append(BATCH.c.open.is_(wanted.open))
     if wanted.HasField("tag"):
-        tagged = select(BATCH_TAG.c.batch_seq).where(BATCH_TAG.c.tag == wanted.tag)
-        conditions.append(BATCH.c.seq.in_(tagged))
+        conditions.append(tagged_with([wanted.tag]))
     return conditions
+
+
+def queue_conditions(device_type: str, projects: Collection[str]) -> list[ColumnElement[bool]]:
+    """Returns the conditions of the batches that wait for or run on a device."""
+    waiting = (BatchStatus.PENDING, BatchStatus.RUNNING, BatchStatus.PAUSED)
+    return [
+        BATCH.c.device_type == device_type,
+        BATCH.c.status.in_([status.value for status in waiting]),
+        BATCH.c.project_id.in_(sorted(projects)),
+    ]
+
+
+def queue_order() -> list[ColumnElement[Any]]:
+    """Returns the order in which batches are served."""
+    return [_PRIORITY_RANK.asc(), BATCH.c.seq.asc()]
+
+
+def tagged_with(tags: Sequence[str]) -> ColumnElement[bool]:
+    """Returns the condition that a batch carries one of these tags."""
+    wanted = _values("tags", tags)
+    tagged = select(BATCH_TAG.c.batch_seq).where(_one_of(BATCH_TAG.c.tag, wanted))
+    return BATCH.c.seq.in_(tagged)
 
 
 def _in_projects(wanted: BatchFilter, projects: Collection[str]) -> ColumnElement[bool]:

@@ -1,23 +1,25 @@
 """Tells JobService what should happen to batches, until it has acknowledged it."""
 
 import asyncio
-import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import grpc
 import structlog
 
-from tweezer.batch.store.intents import PendingIntent, acknowledge, pending_intents
+from tweezer.batch.backoff import Backoff
+from tweezer.batch.progress_intake import ProgressIntake
+from tweezer.batch.store.intents import (
+    PendingIntent,
+    acknowledge,
+    pending_intents,
+    pending_intents_of,
+)
 from tweezer.database.database import Database
 from tweezer.internal.v1.queue_service_pb2 import ApplyIntentsRequest, BatchIntent
 from tweezer.internal.v1.queue_service_pb2_grpc import QueueServiceStub
 
 log = structlog.get_logger(__name__)
-
-#: Waits after failures, in seconds: the first, and how often it doubles.
-_FIRST_WAIT: Final = 0.1
-_DOUBLINGS: Final = 5
 
 #: Failures that are nobody's fault: JobService is away, slow or full.
 _PASSING: Final = frozenset(
@@ -37,15 +39,35 @@ class IntentLoop:
     is something.
     """
 
-    def __init__(self, database: Database, queue: QueueServiceStub, intents_per_call: int) -> None:
-        self._database, self._queue = database, queue
+    def __init__(
+        self,
+        database: Database,
+        queue: QueueServiceStub,
+        progress: ProgressIntake,
+        intents_per_call: int,
+    ) -> None:
+        self._database, self._queue, self._progress = database, queue, progress
         self._intents_per_call = intents_per_call
         self._something_new = asyncio.Event()
-        self._failures = 0
+        self._backoff = Backoff()
 
     def wake(self) -> None:
         """Says that an intent has been committed."""
         self._something_new.set()
+
+    async def carry_now(self, batch_ids: Collection[str], at_most_s: float) -> None:
+        """Carries the intents of some batches at once, for at most so long.
+
+        What takes longer is the loop's: `wake` it afterwards.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + at_most_s
+        intents = await self._database.read(lambda c: pending_intents_of(c, batch_ids))
+        for first in range(0, len(intents), self._intents_per_call):
+            left_s = deadline - loop.time()
+            chunk = intents[first : first + self._intents_per_call]
+            if left_s <= 0 or not await self._carry(chunk, left_s):
+                return
 
     async def run(self) -> None:
         """Carries intents for ever."""
@@ -57,21 +79,24 @@ class IntentLoop:
             if not intents:
                 await self._something_new.wait()
             elif await self._carry(intents):
-                self._failures = 0
+                self._backoff.succeeded()
             else:
-                await self._back_off()
+                # Not `wake`: a busy service must not knock at the door of one that is down.
+                await self._backoff.wait()
 
-    async def _carry(self, intents: Sequence[PendingIntent]) -> bool:
+    async def _carry(
+        self, intents: Sequence[PendingIntent], timeout_s: float | None = None
+    ) -> bool:
         """Tells JobService; says whether it has acknowledged all of it."""
         try:
-            await self._queue.ApplyIntents(_request(intents))
+            response = await self._queue.ApplyIntents(_request(intents), timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             if len(intents) > 1 and error.code() not in _PASSING:
                 # One that JobService cannot apply must not hold up the others.
-                return all([await self._carry([intent]) for intent in intents])
+                return all([await self._carry([intent], timeout_s) for intent in intents])
             self._log_failure(intents, error)
             return False
-        await self._database.write(lambda c: acknowledge(c, intents))
+        await self._progress.take(response.progress, also=lambda c: acknowledge(c, intents))
         return True
 
     def _log_failure(self, intents: Sequence[PendingIntent], error: grpc.aio.AioRpcError) -> None:
@@ -82,14 +107,8 @@ class IntentLoop:
                 code=error.code().name,
                 details=error.details(),
             )
-        elif self._failures == 0:
+        elif self._backoff.is_first:
             log.warning("JobService is away; intents wait", code=error.code().name)
-
-    async def _back_off(self) -> None:
-        longest = _FIRST_WAIT * 2 ** min(self._failures, _DOUBLINGS)
-        self._failures += 1
-        # Not `wake`: a busy service must not knock at the door of one that is down.
-        await asyncio.sleep(longest * random.uniform(0.5, 1.0))
 
 
 def _request(intents: Sequence[PendingIntent]) -> ApplyIntentsRequest:
@@ -101,6 +120,7 @@ def _request(intents: Sequence[PendingIntent]) -> ApplyIntentsRequest:
                 released_addition_ids=intent.released_addition_ids,
                 cancelled=intent.cancelled,
                 paused=intent.paused,
+                open=intent.open,
             )
             for intent in intents
         ]

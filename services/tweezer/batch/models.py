@@ -81,6 +81,8 @@ class Batch(BatchTable, table=True):
             name="ck_batch_end_when_final",
         ),
         CheckConstraint("acknowledged_version <= intent_version", name="ck_batch_acknowledged"),
+        CheckConstraint("next_order >= jobs_count", name="ck_batch_next_order"),
+        CheckConstraint("idle_since IS NULL OR open", name="ck_batch_idle_when_open"),
         {"sqlite_autoincrement": True},
     )
 
@@ -105,6 +107,7 @@ class Batch(BatchTable, table=True):
     paused: bool
     intent_version: int = Field(sa_type=BigInteger)
     acknowledged_version: int = Field(sa_type=BigInteger)  #: newest that JobService has
+    next_order: int  #: creation order of the job that is added next; calls that failed leave gaps
 
     # How far it has come.
     status: str
@@ -120,6 +123,7 @@ class Batch(BatchTable, table=True):
     updated_at: int = Field(sa_type=BigInteger)
     start_at: int | None = Field(sa_type=BigInteger)  #: when the first job started
     end_at: int | None = Field(sa_type=BigInteger)  #: when it became final
+    idle_since: int | None = Field(sa_type=BigInteger)  #: open, and since then without a job to run
 
 
 class Addition(BatchTable, table=True):
@@ -131,7 +135,10 @@ class Addition(BatchTable, table=True):
 
     __tablename__ = "addition"
     __table_args__ = (
-        UniqueConstraint("batch_id", "first_order", name="uq_addition_batch_id_first_order"),
+        # The addition of no jobs that an open batch may start with has the order of the next one.
+        UniqueConstraint(
+            "batch_id", "first_order", "jobs_count", name="uq_addition_batch_id_first_order"
+        ),
         CheckConstraint(
             "(batch_id IS NULL) = (intent_version IS NULL)"
             " AND (batch_id IS NULL) = (first_order IS NULL)"
@@ -164,15 +171,33 @@ class BatchTag(BatchTable, table=True):
     tag: str
 
 
+class DevicePause(BatchTable, table=True):
+    """That an operator holds a device back."""
+
+    __tablename__ = "device_pause"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    seq: int = Field(sa_column=_sequence())
+    device_type: str = Field(unique=True)
+    user_id: str  #: the operator
+    created_at: int = Field(sa_type=BigInteger)
+
+
 PROGRAM: Final[Table] = BatchTable.metadata.tables["program"]
 BATCH: Final[Table] = BatchTable.metadata.tables["batch"]
 ADDITION: Final[Table] = BatchTable.metadata.tables["addition"]
 BATCH_TAG: Final[Table] = BatchTable.metadata.tables["batch_tag"]
+DEVICE_PAUSE: Final[Table] = BatchTable.metadata.tables["device_pause"]
 
 
 def unacknowledged() -> ColumnElement[bool]:
     """Returns the condition of the index of what JobService must still be told."""
     return BATCH.c.acknowledged_version < BATCH.c.intent_version
+
+
+def idle() -> ColumnElement[bool]:
+    """Returns the condition of the index of open batches that may time out."""
+    return BATCH.c.idle_since.is_not(None)
 
 
 # Lists: every one is limited to projects.
@@ -198,4 +223,10 @@ Index(
     BATCH.c.seq,
     sqlite_where=unacknowledged(),
     postgresql_where=unacknowledged(),
+)
+Index(
+    "ix_batch_idle",
+    BATCH.c.idle_since,
+    sqlite_where=idle(),
+    postgresql_where=idle(),
 )

@@ -11,13 +11,19 @@ import structlog
 from tweezer.batch.checks.admission import Admission
 from tweezer.batch.checks.programs import Programs
 from tweezer.batch.checks.workers import CheckWorkers, WorkerLimits
+from tweezer.batch.deciding import Deciding
+from tweezer.batch.device_pause_loop import DevicePauseLoop
 from tweezer.batch.device_servicer import DeviceServicer
-from tweezer.batch.devices.catalogue import read_catalogue
+from tweezer.batch.devices.catalogue import Catalogue, read_catalogue
+from tweezer.batch.idle_loop import IdleLoop
 from tweezer.batch.intent_loop import IntentLoop
+from tweezer.batch.operator_servicer import OperatorServicer
 from tweezer.batch.program_servicer import ProgramServicer
+from tweezer.batch.progress_intake import ProgressIntake
 from tweezer.batch.progress_servicer import ProgressServicer
 from tweezer.batch.servicer import BatchServicer
 from tweezer.batch.settings import BatchSettings
+from tweezer.batch.taking_in import TakingIn
 from tweezer.batch.watch import BatchChanges
 from tweezer.database import migrations
 from tweezer.database.sqlite import SqliteDatabase, create_sqlite_engine
@@ -35,6 +41,7 @@ from tweezer.rpc.server import build_server, start_server
 from tweezer.v1.account_service_pb2_grpc import add_AccountServiceServicer_to_server
 from tweezer.v1.batch_service_pb2_grpc import add_BatchServiceServicer_to_server
 from tweezer.v1.device_service_pb2_grpc import add_DeviceServiceServicer_to_server
+from tweezer.v1.operator_service_pb2_grpc import add_OperatorServiceServicer_to_server
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +50,7 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 SERVICE_NAMES: Final = (
     "tweezer.v1.BatchService",
     "tweezer.v1.DeviceService",
+    "tweezer.v1.OperatorService",
     "tweezer.v1.AccountService",
     "tweezer.internal.v1.ProgressService",
     "tweezer.internal.v1.ProgramService",
@@ -83,34 +91,47 @@ async def running_service(
         )
         queue = QueueServiceStub(channel)
         changes = BatchChanges()
-        intents = IntentLoop(database, queue, settings.intents_per_call)
+        progress = ProgressIntake(database, changes)
+        intents = IntentLoop(database, queue, progress, settings.intents_per_call)
+        idle = IdleLoop(database, intents, changes, settings.open_batch_idle_s)
         programs = Programs(workers, settings)
-        catalogue = read_catalogue(settings.device_atom_limits)
+        catalogue = _catalogue(settings)
 
         async def queue_priority_of(project_id: str) -> str:
             return await identity.read(lambda c: identity_store.queue_priority_of(c, project_id))
 
+        pauses = DevicePauseLoop(database, queue, catalogue.device_types)
+        admission = Admission(programs, catalogue, settings)
+        deciding = Deciding(database, intents, changes, settings.batch_cancel_wait_s)
+        taking_in = TakingIn(
+            database,
+            admission,
+            queue,
+            intents,
+            changes,
+            queue_priority_of,
+            settings.max_jobs_per_batch,
+        )
         add_BatchServiceServicer_to_server(
             BatchServicer(
-                database,
-                Admission(programs, catalogue, settings),
-                queue,
-                intents,
-                changes,
-                queue_priority_of,
-                settings.watch_reread_s,
+                database, admission, taking_in, deciding, changes, settings.watch_reread_s
             ),
             server,
         )
-        add_DeviceServiceServicer_to_server(DeviceServicer(database, catalogue), server)
+        devices = DeviceServicer(database, catalogue)
+        add_DeviceServiceServicer_to_server(devices, server)
+        add_OperatorServiceServicer_to_server(
+            OperatorServicer(database, deciding, devices, pauses, settings.batch_cancel_wait_s),
+            server,
+        )
         add_AccountServiceServicer_to_server(
             AccountServicer(identity, passwords, TokenIssuer(prepare_identity(settings), settings)),
             server,
         )
-        add_ProgressServiceServicer_to_server(ProgressServicer(database, changes), server)
+        add_ProgressServiceServicer_to_server(ProgressServicer(database, progress), server)
         add_ProgramServiceServicer_to_server(ProgramServicer(database, programs), server)
 
-        async with background(intents=intents.run()):
+        async with background(intents=intents.run(), idle=idle.run(), pauses=pauses.run()):
             port = await start_server(server, settings.batch_listen, SERVICE_NAMES)
             try:
                 yield port
@@ -126,6 +147,11 @@ def prepare(settings: BatchSettings) -> None:
         migrations.upgrade(engine, MIGRATIONS)
     finally:
         engine.dispose()
+
+
+def _catalogue(settings: BatchSettings) -> Catalogue:
+    folders = () if settings.device_folder is None else (settings.device_folder,)
+    return read_catalogue(settings.device_atom_limits, *folders)
 
 
 def _own_workers(settings: BatchSettings) -> CheckWorkers:

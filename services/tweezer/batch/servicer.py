@@ -1,27 +1,37 @@
 """BatchService: takes in batches and says what becomes of them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Final
 
+from tweezer.batch.cancel_selection import CancelSelection
 from tweezer.batch.checks.admission import Admission
 from tweezer.batch.conversion import STATUS_TO_MESSAGE, batch_to_message, counts_to_message
+from tweezer.batch.deciding import Deciding
 from tweezer.batch.filters import ORDER_COLUMNS, conditions_of, order_of
-from tweezer.batch.identifiers import canonical_uuid, job_ids
-from tweezer.batch.intent_loop import IntentLoop
-from tweezer.batch.new_batch import create_response, enqueue_request, make_batch
+from tweezer.batch.identifiers import canonical_uuid
+from tweezer.batch.new_batch import NewBatch
+from tweezer.batch.new_jobs import job_messages
 from tweezer.batch.paging import read_page
-from tweezer.batch.store.create import create_batch
-from tweezer.batch.store.reads import find_batch, find_batch_and_sequence, list_batches
-from tweezer.batch.store.rows import BatchRow
+from tweezer.batch.store.reads import find_batches_and_sequences, last_activity, list_batches
+from tweezer.batch.taking_in import TakingIn
+from tweezer.batch.visible import VisibleBatches, canonical_batch_id
 from tweezer.batch.watch import BatchChanges
 from tweezer.database.database import Database
-from tweezer.database.timestamps import Clock, now_micros
-from tweezer.internal.v1.queue_service_pb2_grpc import QueueServiceStub
+from tweezer.database.timestamps import to_timestamp
 from tweezer.lifecycle import FINAL_BATCH_STATUSES, BatchStatus
 from tweezer.rpc.context import Context
-from tweezer.rpc.errors import InvalidInput, NotFound
+from tweezer.rpc.errors import InvalidInput
 from tweezer.rpc.identity import current_caller
+from tweezer.v1.batch_pb2 import Batch
 from tweezer.v1.batch_service_pb2 import (
+    AddJobsRequest,
+    AddJobsResponse,
+    CancelBatchesRequest,
+    CancelBatchesResponse,
+    CancelBatchRequest,
+    CancelBatchResponse,
+    CloseBatchRequest,
+    CloseBatchResponse,
     CreateBatchRequest,
     CreateBatchResponse,
     GetBatchRequest,
@@ -30,16 +40,20 @@ from tweezer.v1.batch_service_pb2 import (
     GetBatchStatusResponse,
     ListBatchesRequest,
     ListBatchesResponse,
+    ListLastActivityRequest,
+    ListLastActivityResponse,
+    ProjectActivity,
+    RepeatBatchRequest,
+    RepeatBatchResponse,
+    SetBatchTagsRequest,
+    SetBatchTagsResponse,
     WatchBatchRequest,
     WatchBatchResponse,
 )
 from tweezer.v1.batch_service_pb2_grpc import BatchServiceServicer
 
-#: Says which queue the batches of a project wait in.
-QueuePriorityOf = Callable[[str], Awaitable[str]]
-
-#: Longest identifier that is repeated in a message, in characters.
-_LONGEST_ID: Final = 64
+#: Sequences of many batches that one answer holds; a message takes four times as much.
+_MOST_SEQUENCE_CHARACTERS: Final = 16 * 1024 * 1024
 
 
 class BatchServicer(BatchServiceServicer):
@@ -49,54 +63,34 @@ class BatchServicer(BatchServiceServicer):
         self,
         database: Database,
         admission: Admission,
-        queue: QueueServiceStub,
-        intents: IntentLoop,
+        taking_in: TakingIn,
+        deciding: Deciding,
         changes: BatchChanges,
-        queue_priority_of: QueuePriorityOf,
         watch_reread_s: float,
-        clock: Clock = now_micros,
     ) -> None:
-        self._database, self._admission, self._queue = database, admission, queue
-        self._intents, self._changes = intents, changes
-        self._queue_priority_of = queue_priority_of
-        self._watch_reread_s, self._clock = watch_reread_s, clock
+        self._database, self._admission = database, admission
+        self._taking_in, self._deciding = taking_in, deciding
+        self._changes, self._watch_reread_s = changes, watch_reread_s
+        self._visible, self._to_cancel = VisibleBatches(database), CancelSelection(database)
 
     async def CreateBatch(
         self, request: CreateBatchRequest, context: Context
     ) -> CreateBatchResponse:
         """Creates a batch with its first jobs."""
         project_id = _own_project(request.project_id)
-        checked = await self._admission.check(request)
-        new = make_batch(
-            request,
-            checked,
-            project_id,
-            current_caller().user_id,
-            await self._queue_priority_of(project_id),
-            self._clock(),
-        )
-        await self._queue.EnqueueJobs(enqueue_request(new))
-        try:
-            await self._database.write(lambda c: create_batch(c, new))
-        finally:
-            # Also when the caller goes away in this moment and the commit succeeds nevertheless.
-            self._intents.wake()
-        return create_response(new)
+        new = await self._taking_in.create(request, project_id, current_caller().user_id)
+        return CreateBatchResponse(batch=_new_message(new), jobs=job_messages(new.jobs))
 
     async def GetBatch(self, request: GetBatchRequest, context: Context) -> GetBatchResponse:
         """Gets one batch with its sequence and the identifiers of its jobs."""
-        batch_id = _batch_id(request.batch_id)
-        found = await self._database.read(lambda c: find_batch_and_sequence(c, batch_id))
-        row, sequence = found or (None, None)
-        row = _visible(row, batch_id)
-        identifiers = job_ids(row.id, 0, row.jobs_count)
-        return GetBatchResponse(batch=batch_to_message(row, sequence, identifiers))
+        batch_id = canonical_batch_id(request.batch_id)
+        return GetBatchResponse(batch=await self._visible.message(batch_id))
 
     async def GetBatchStatus(
         self, request: GetBatchStatusRequest, context: Context
     ) -> GetBatchStatusResponse:
         """Gets the status and the job counts of one batch."""
-        row = await self._visible_batch(_batch_id(request.batch_id))
+        row = await self._visible.find(canonical_batch_id(request.batch_id))
         return GetBatchStatusResponse(
             status=STATUS_TO_MESSAGE[row.status], job_counts=counts_to_message(row.counts)
         )
@@ -115,16 +109,86 @@ class BatchServicer(BatchServiceServicer):
             batches=[batch_to_message(row) for row in rows], total_size=total
         )
 
+    async def AddJobs(self, request: AddJobsRequest, context: Context) -> AddJobsResponse:
+        """Adds jobs to an open batch."""
+        batch_id = canonical_batch_id(request.batch_id)
+        row, sequence = await self._visible.find_with_sequence(batch_id)
+        new = await self._taking_in.add(row, sequence, request.jobs)
+        return AddJobsResponse(batch=await self._visible.message(batch_id), jobs=job_messages(new))
+
+    async def CloseBatch(self, request: CloseBatchRequest, context: Context) -> CloseBatchResponse:
+        """Closes an open batch."""
+        row = await self._visible.find(canonical_batch_id(request.batch_id))
+        await self._deciding.close(row.id)
+        return CloseBatchResponse(batch=await self._visible.message(row.id))
+
+    async def CancelBatch(
+        self, request: CancelBatchRequest, context: Context
+    ) -> CancelBatchResponse:
+        """Cancels a batch and its unfinished jobs."""
+        row = await self._visible.find(canonical_batch_id(request.batch_id))
+        await self._deciding.cancel(row.id)
+        return CancelBatchResponse(batch=await self._visible.message(row.id))
+
+    async def CancelBatches(
+        self, request: CancelBatchesRequest, context: Context
+    ) -> CancelBatchesResponse:
+        """Cancels several batches."""
+        chosen, errors = await self._to_cancel.select(request, current_caller())
+        refused = await self._deciding.cancel_many(chosen)
+        cancelled = [batch_id for batch_id in chosen if batch_id not in refused]
+        found = await self._database.scan(
+            lambda c: find_batches_and_sequences(c, cancelled, _MOST_SEQUENCE_CHARACTERS)
+        )
+        return CancelBatchesResponse(
+            batches=[batch_to_message(row, sequence) for row, sequence in found],
+            errors={**errors, **refused},
+        )
+
+    async def RepeatBatch(
+        self, request: RepeatBatchRequest, context: Context
+    ) -> RepeatBatchResponse:
+        """Creates a closed batch that repeats the matching jobs of another."""
+        batch_id = canonical_batch_id(request.batch_id)
+        row, sequence = await self._visible.find_with_sequence(batch_id)
+        new = await self._taking_in.repeat(row, sequence, request.filter, current_caller().user_id)
+        return RepeatBatchResponse(batch=_new_message(new), jobs=job_messages(new.jobs))
+
+    async def SetBatchTags(
+        self, request: SetBatchTagsRequest, context: Context
+    ) -> SetBatchTagsResponse:
+        """Replaces the tags of a batch."""
+        row = await self._visible.find(canonical_batch_id(request.batch_id))
+        tags = self._admission.check_tags(request.tags)
+        await self._deciding.set_tags(row.id, tags)
+        return SetBatchTagsResponse(batch=await self._visible.message(row.id))
+
+    async def ListLastActivity(
+        self, request: ListLastActivityRequest, context: Context
+    ) -> ListLastActivityResponse:
+        """Says when each of the caller's projects last took in jobs."""
+        projects = current_caller().project_ids
+        if request.project_ids:
+            asked = {canonical_uuid(text) for text in request.project_ids}
+            projects = frozenset(project for project in projects if project in asked)
+        rows = await self._database.scan(lambda c: last_activity(c, projects))
+        return ListLastActivityResponse(
+            projects=[
+                ProjectActivity(project_id=project_id, last_activity_time=to_timestamp(at))
+                for project_id, at in rows
+            ]
+        )
+
     async def WatchBatch(
         self, request: WatchBatchRequest, context: Context
     ) -> AsyncIterator[WatchBatchResponse]:
         """Sends the state of a batch at once and at each change, until it is final."""
-        batch_id = _batch_id(request.batch_id)
+        batch_id = canonical_batch_id(request.batch_id)
         sent: WatchBatchResponse | None = None
         with self._changes.watch(batch_id) as watcher:
             while True:
                 watcher.seen()
-                row = await self._visible_batch(batch_id)
+                row = await self._visible.find(batch_id)
                 state = WatchBatchResponse(
                     status=STATUS_TO_MESSAGE[row.status], job_counts=counts_to_message(row.counts)
                 )
@@ -136,10 +200,6 @@ class BatchServicer(BatchServiceServicer):
                 # Word comes from this process; what another one changed is found by reading.
                 await watcher.next_change(self._watch_reread_s)
 
-    async def _visible_batch(self, batch_id: str) -> BatchRow:
-        row = await self._database.read(lambda c: find_batch(c, batch_id))
-        return _visible(row, batch_id)
-
 
 def _own_project(text: str) -> str:
     project_id = canonical_uuid(text)
@@ -149,19 +209,5 @@ def _own_project(text: str) -> str:
     return project_id
 
 
-def _batch_id(text: str) -> str:
-    batch_id = canonical_uuid(text)
-    if batch_id is None:
-        raise NotFound(_not_found(text[:_LONGEST_ID]))
-    return batch_id
-
-
-def _visible(row: BatchRow | None, batch_id: str) -> BatchRow:
-    if row is None:
-        raise NotFound(_not_found(batch_id))
-    current_caller().require_project(row.project_id, _not_found(batch_id))
-    return row
-
-
-def _not_found(batch_id: str) -> str:
-    return f"batch {batch_id} not found"
+def _new_message(new: NewBatch) -> Batch:
+    return batch_to_message(new.batch, new.sequence, new.jobs.ids)

@@ -31,6 +31,9 @@ class BatchSettings(IdentitySettings):
     """Most tags of a batch."""
     max_tag_length: int = Field(default=256, ge=1)
     """Longest tag, in characters."""
+    device_folder: Path | None = None
+    """Folder of more device files, `<DEVICE_TYPE>.json` and `.toml`; they add to or override those
+    that are shipped."""
     device_atom_limits: dict[str, int] = Field(default_factory=dict)
     """Largest register of a device type, in place of what its file says; a JSON object."""
 
@@ -45,12 +48,14 @@ class BatchSettings(IdentitySettings):
     programs_remembered: int = Field(default=4096, ge=1)
     """Sequences of which the outcome of the check is kept in memory."""
 
+    batch_cancel_wait_s: float = Field(default=2.0, ge=0)
+    """How long an answer waits for JobService to hear of a cancel or a pause, in seconds."""
+    open_batch_idle_s: float = Field(default=300.0, gt=0)
+    """How long an open batch may have no job to run before it times out, in seconds."""
     intents_per_call: int = Field(default=200, ge=1)
     """Most batches of which JobService is told in one call."""
     watch_reread_s: float = Field(default=30.0, gt=0)
     """How often a watched batch is read again without a sign of change, in seconds."""
-    stop_grace_s: float = Field(default=5.0, ge=0)
-    """How long calls under way may take when the service stops, in seconds."""
 
     @property
     def batch_database_file(self) -> Path:

@@ -44,6 +44,7 @@ class AccountServicer(AccountServiceServicer):
             user_id,
             store.canonical_username(request.username),
             [project.id for project in projects],
+            operator=await self._database.read(lambda c: store.is_operator(c, user_id)),
         )
         return IssueTokenResponse(
             access_token=token, lifetime=Duration(seconds=self._tokens.lifetime_s)

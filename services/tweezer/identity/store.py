@@ -121,6 +121,16 @@ def projects_of(connection: Connection, user_id: str) -> list[ProjectRow]:
     return [ProjectRow(*row) for row in rows]
 
 
+def is_operator(connection: Connection, user_id: str) -> bool:
+    """Says whether a user runs the place: being an operator of any project is enough."""
+    row = connection.execute(
+        select(MEMBERSHIP.c.seq)
+        .where(MEMBERSHIP.c.user_id == user_id, MEMBERSHIP.c.role == Role.OPERATOR.value)
+        .limit(1)
+    ).first()
+    return row is not None
+
+
 def queue_priority_of(connection: Connection, project_id: str) -> QueuePriority:
     """Returns the queue of a project's batches; MEDIUM for one that another issuer knows."""
     row = connection.execute(_QUEUE_PRIORITY, {"id": project_id}).first()

@@ -7,7 +7,7 @@ import jwt
 from tweezer.database.timestamps import Clock, now_micros
 from tweezer.identity.keys import SigningKey
 from tweezer.identity.settings import IdentitySettings
-from tweezer.rpc.identity import PROJECTS_CLAIM
+from tweezer.rpc.identity import OPERATOR_CLAIM, PROJECTS_CLAIM
 
 
 class TokenIssuer:
@@ -23,7 +23,9 @@ class TokenIssuer:
         """How long a token is valid, in seconds."""
         return self._settings.token_lifetime_s
 
-    def issue(self, user_id: str, username: str, project_ids: Sequence[str]) -> str:
+    def issue(
+        self, user_id: str, username: str, project_ids: Sequence[str], *, operator: bool = False
+    ) -> str:
         """Returns a signed token."""
         now = self._clock() // 1_000_000
         claims = {
@@ -35,6 +37,8 @@ class TokenIssuer:
             "email": username,
             PROJECTS_CLAIM: list(project_ids),
         }
+        if operator:
+            claims[OPERATOR_CLAIM] = True
         return jwt.encode(
             claims, self._key.private_key, algorithm="EdDSA", headers={"kid": self._key.key_id}
         )

@@ -24,13 +24,19 @@ from tweezer.database.sqlite import create_sqlite_engine
 from tweezer.identity.bootstrap import prepare as prepare_identity
 from tweezer.identity.tokens import TokenIssuer
 from tweezer.internal.v1.program_service_pb2_grpc import ProgramServiceStub
+from tweezer.internal.v1.progress_service_pb2 import BatchProgress
 from tweezer.internal.v1.progress_service_pb2_grpc import ProgressServiceStub
 from tweezer.internal.v1.queue_service_pb2 import (
+    ApplyDevicePausesRequest,
+    ApplyDevicePausesResponse,
     ApplyIntentsRequest,
     ApplyIntentsResponse,
     BatchIntent,
     EnqueueJobsRequest,
     EnqueueJobsResponse,
+    ListBatchJobsRequest,
+    ListBatchJobsResponse,
+    QueuedJob,
 )
 from tweezer.internal.v1.queue_service_pb2_grpc import (
     QueueServiceServicer,
@@ -43,6 +49,7 @@ from tweezer.v1.batch_pb2 import NewJob
 from tweezer.v1.batch_service_pb2 import CreateBatchRequest, CreateBatchResponse
 from tweezer.v1.batch_service_pb2_grpc import BatchServiceStub
 from tweezer.v1.device_service_pb2_grpc import DeviceServiceStub
+from tweezer.v1.operator_service_pb2_grpc import OperatorServiceStub
 
 PROJECT = "11111111-1111-4111-8111-111111111111"
 OTHER_PROJECT = "22222222-2222-4222-8222-222222222222"
@@ -56,6 +63,11 @@ class FakeQueue(QueueServiceServicer):
         self.intents: asyncio.Queue[BatchIntent] = asyncio.Queue()
         self.calls_of_intents: asyncio.Queue[ApplyIntentsRequest] = asyncio.Queue()
         self.refuse_enqueue: grpc.StatusCode | None = None
+        self.progress_of: Callable[[BatchIntent], BatchProgress | None] = lambda _: None
+        self.pauses: asyncio.Queue[set[str]] = asyncio.Queue()
+        self.refuse_pauses: grpc.StatusCode | None = None
+        self.queued_jobs: list[QueuedJob] = []
+        self.list_requests: list[ListBatchJobsRequest] = []
         self.refuse_intents: Callable[[ApplyIntentsRequest], grpc.StatusCode | None] = lambda _: (
             None
         )
@@ -79,7 +91,24 @@ class FakeQueue(QueueServiceServicer):
             await context.abort(code, "refused by the test")
         for intent in request.intents:
             await self.intents.put(intent)
-        return ApplyIntentsResponse()
+        progress = [self.progress_of(intent) for intent in request.intents]
+        return ApplyIntentsResponse(progress=[p for p in progress if p is not None])
+
+    async def ListBatchJobs(
+        self, request: ListBatchJobsRequest, context: Any
+    ) -> ListBatchJobsResponse:
+        self.list_requests.append(request)
+        if request.filter.min_runs < 0:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "min_runs: must not be negative")
+        return ListBatchJobsResponse(jobs=self.queued_jobs)
+
+    async def ApplyDevicePauses(
+        self, request: ApplyDevicePausesRequest, context: Any
+    ) -> ApplyDevicePausesResponse:
+        if self.refuse_pauses is not None:
+            await context.abort(self.refuse_pauses, "refused by the test")
+        await self.pauses.put({p.device_type for p in request.pauses if p.paused})
+        return ApplyDevicePausesResponse()
 
     async def next_intent(self) -> BatchIntent:
         return await asyncio.wait_for(self.intents.get(), 60)
@@ -110,6 +139,7 @@ class Stubs:
     def __init__(self, public: grpc.aio.Channel, internal: grpc.aio.Channel) -> None:
         self.batches = BatchServiceStub(public)
         self.devices = DeviceServiceStub(public)
+        self.operators = OperatorServiceStub(public)
         self.accounts = AccountServiceStub(public)
         self.progress = ProgressServiceStub(internal)
         self.programs = ProgramServiceStub(internal)
@@ -130,6 +160,11 @@ class Place:
     def user(self, *project_ids: str) -> User:
         user_id = str(uuid.uuid4())
         return User(user_id, self.tokens.issue(user_id, "somebody", project_ids or (PROJECT,)))
+
+    def operator(self, *project_ids: str) -> User:
+        user_id = str(uuid.uuid4())
+        token = self.tokens.issue(user_id, "boss", project_ids or (PROJECT,), operator=True)
+        return User(user_id, token)
 
     @asynccontextmanager
     async def serving(self, **changes: Any) -> AsyncIterator[int]:

@@ -11,6 +11,9 @@ from pulser.backend import BitStrings, EmulationConfig
 
 from tweezer.v1.batch_pb2 import NewJob
 
+#: The device types.
+KNOWN = "EMU_FREE, EMU_FRESNEL, EMU_MPS, EMU_SV, FRESNEL, FRESNEL_CAN1"
+
 OTHER_PROJECT = "22222222-2222-4222-8222-222222222222"
 
 
@@ -66,8 +69,8 @@ PLAIN_FIELDS = {
         "project_id: must be a UUID",
     ),
     "unknown device": (
-        {"device_type": "FRESNEL"},
-        "device_type: 'FRESNEL' is not one of EMU_FREE",
+        {"device_type": "MARS"},
+        f"device_type: 'MARS' is not one of {KNOWN}",
     ),
     "webhook is no URL": (
         {"webhook": "ftp://example.org"},
@@ -335,7 +338,7 @@ async def test_a_sequence_for_an_unknown_device(create, sequences):
     assert (
         await refusal(create, sequence=text, device_type=None)
         == "device_type: is needed, because the device of the sequence, 'AnalogDevice', "
-        "is not one of EMU_FREE"
+        f"is not one of {KNOWN}"
     )
     other = NewJob(sequence=sequences.plain)
     assert (

@@ -57,6 +57,7 @@ async def test_it_serves_and_says_that_it_is_well(place, port):
             "",
             "tweezer.v1.BatchService",
             "tweezer.v1.DeviceService",
+            "tweezer.v1.OperatorService",
             "tweezer.v1.AccountService",
             "tweezer.internal.v1.ProgressService",
             "tweezer.internal.v1.ProgramService",

@@ -9,12 +9,20 @@ from alembic.migration import MigrationContext
 from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql
 
-from tweezer.batch.filters import conditions_of, order_of
+from tweezer.batch.filters import conditions_of, order_of, queue_conditions, queue_order
 from tweezer.batch.models import BATCH, BatchTable
 from tweezer.batch.paging import Paging
 from tweezer.batch.service import MIGRATIONS, prepare
 from tweezer.batch.settings import BatchSettings
-from tweezer.batch.store import intents, programs, progress, reads
+from tweezer.batch.store import (
+    additions,
+    decisions,
+    intents,
+    programs,
+    progress,
+    reads,
+    state,
+)
 from tweezer.database.sqlite import create_sqlite_engine
 from tweezer.database.timestamps import to_timestamp
 from tweezer.v1.batch_pb2 import BatchFilter, BatchStatus
@@ -116,7 +124,7 @@ def test_the_count_reads_an_index_only(connection):
     ("query", "parameters", "table"),
     [
         (reads._BATCH, {"id": "x"}, "batch"),
-        (progress._STATE, {"id": "x"}, "batch"),
+        (state._LOCK, {"id": "x"}, "batch"),
         (programs._FIND, {"hash": "x"}, "program"),
     ],
 )
@@ -140,6 +148,24 @@ def test_what_must_be_told_has_an_index_of_its_own(connection):
     assert not any(step.startswith("SCAN") for step in steps)
 
 
+def test_the_queue_of_a_device_is_found_by_index(connection):
+    query = reads.page_query(queue_conditions("EMU_FREE", [PROJECT]), queue_order(), 100, 0)
+    steps = plan(connection, query)
+    index = "ix_batch_project_status_created (project_id=? AND status=?)"
+    assert f"SEARCH batch USING INDEX {index}" in steps
+
+
+def test_idle_batches_have_an_index_of_their_own(connection):
+    for query in (decisions._LONGEST_IDLE, decisions._IDLE):
+        steps = plan(connection, query, since=0)
+        assert any("ix_batch_idle" in step for step in steps), steps
+
+
+def test_the_additions_of_a_batch_are_found_by_index(connection):
+    (step,) = plan(connection, additions._SPANS, of_batch="x")
+    assert step.startswith("SEARCH addition USING COVERING INDEX")
+
+
 def test_waits_are_read_by_device_and_start(connection):
     (step,) = plan(connection, reads._MEAN_WAIT, device_type="EMU_FREE", since=0)
     assert step == ("SEARCH batch USING INDEX ix_batch_device_start (device_type=? AND start_at>?)")
@@ -161,8 +187,16 @@ def test_statements_compile_for_postgresql():
         reads._MEAN_WAIT,
         intents._UNACKNOWLEDGED,
         intents._RELEASED,
+        intents._UNACKNOWLEDGED_OF,
+        additions._RESERVE,
+        additions._SPANS,
+        decisions._IDLE,
+        decisions._LONGEST_IDLE,
+        decisions._SET_TAGS,
+        state._WANT,
+        reads._LAST_ACTIVITY,
         intents._ACKNOWLEDGE,
-        progress._STATE,
+        state._LOCK,
         progress._APPLY,
         programs._INSERT["postgresql"],
     ):
@@ -182,6 +216,7 @@ def test_the_tables_refuse_nonsense(connection):
         "jobs_count": 1,
         "intent_version": 1,
         "acknowledged_version": 0,
+        "next_order": 1,
     }
     with connection.begin():
         connection.execute(BATCH.insert(), row)
@@ -194,6 +229,8 @@ def test_the_tables_refuse_nonsense(connection):
         {"queue_priority": "SOON"},
         {"origin": "MARS"},
         {"acknowledged_version": 2},
+        {"next_order": 0},
+        {"idle_since": 1},  # without being open
     ):
         with pytest.raises(sqlalchemy.exc.IntegrityError), connection.begin():
             connection.execute(BATCH.insert(), {**row, "id": "y", **nonsense})

@@ -8,6 +8,7 @@ from argon2 import PasswordHasher
 
 from tweezer.database.sqlite import SqliteDatabase
 from tweezer.identity import bootstrap, store
+from tweezer.identity.models import Role
 from tweezer.identity.passwords import PasswordChecker, hash_password
 from tweezer.identity.servicer import AccountServicer
 from tweezer.identity.settings import IdentitySettings
@@ -134,6 +135,27 @@ async def test_everybody_sees_their_own_projects(accounts, database, first, log_
     await database.write(lambda c: store.add_user(c, "loner", password_hash, 0))
     loner = (await log_in("loner", "x")).access_token
     assert await projects_of(accounts, loner) == []
+
+
+async def test_an_operator_of_any_project_is_named_in_the_token(settings, database, log_in, first):
+    password_hash = hash_password("x")
+
+    def add(connection):
+        for name, role in (("boss", Role.OPERATOR), ("member", Role.MEMBER)):
+            user_id = store.add_user(connection, name, password_hash, 0)
+            for number, in_project in enumerate((Role.MEMBER, role)):
+                project_id = store.add_project(connection, f"p{number}", 0)
+                store.add_member(connection, project_id, user_id, 0, in_project)
+
+    await database.write(add)
+    verifier = TokenVerifier(settings.jwks_file, settings.token_issuer, settings.token_audience)
+
+    async def is_operator(username, password):
+        return verifier.verify((await log_in(username, password)).access_token).operator
+
+    assert await is_operator("boss", "x")
+    assert not await is_operator("member", "x")
+    assert await is_operator(first.username, first.password)
 
 
 async def test_projects_need_a_token(accounts):

@@ -41,6 +41,9 @@ def test_a_plain_sequence():
         atoms=9,
         traps=0,
         has_instructions=True,
+        virtual=True,
+        qpu_refusal="To be sent to a QPU, the device of the sequence "
+        "must be a real device, instance of 'Device'.",
     )
 
 
@@ -115,3 +118,10 @@ def test_sentences_are_short_and_on_one_line():
     assert sentence_of(ValueError("bad\nvalue")) == "bad value"
     assert sentence_of(KeyError("name")) == "KeyError('name')"
     assert sentence_of(AssertionError()) == "AssertionError()"
+
+
+def test_why_a_sequence_is_not_for_a_qpu():
+    register = pulser.Register.square(2, spacing=6, prefix="q")
+    device = pulser.AnalogDevice
+    facts = facts_of(driven(register.with_automatic_layout(device), device))
+    assert (facts.virtual, facts.qpu_refusal) == (False, None)

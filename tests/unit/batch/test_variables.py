@@ -31,6 +31,8 @@ def facts(kind, size):
         atoms=1,
         traps=0,
         has_instructions=True,
+        virtual=True,
+        qpu_refusal=None,
     )
 
 
@@ -99,6 +101,8 @@ def test_the_atom_limit_counts_the_qubits_that_are_mapped(qubits, accepted):
         atoms=4,
         traps=9,
         has_instructions=True,
+        virtual=True,
+        qpu_refusal=None,
     )
     values = {"qubits": {qubit: index for index, qubit in enumerate(qubits)}}
     if accepted:

@@ -4,11 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final, TypeVar
 
-from tweezer.batch.checks.admitted import CheckedBatch, CheckedJob, CheckedProgram
+from tweezer.batch.checks.admitted import (
+    CheckedBatch,
+    CheckedJob,
+    CheckedJobs,
+    CheckedProgram,
+)
 from tweezer.batch.checks.device_choice import device_of_sequences, device_of_type
 from tweezer.batch.checks.facts import Refused
 from tweezer.batch.checks.fields import check_configuration, check_tags, check_webhook
-from tweezer.batch.checks.jobs import check_job, check_register
+from tweezer.batch.checks.jobs import check_job, check_program
 from tweezer.batch.checks.programs import Programs, content_hash
 from tweezer.batch.devices.catalogue import Catalogue, Device
 from tweezer.batch.settings import BatchSettings
@@ -43,19 +48,49 @@ class Admission:
         job_programs = await self._check_job_programs(request.jobs)
         device = self._device(request, program, job_programs)
         if program is not None:
-            check_register("sequence_builder", program.facts, device)
+            check_program("sequence_builder", program.facts, device)
         jobs = await self._check_jobs(request.jobs, program, job_programs, device)
         return CheckedBatch(device, program, jobs, job_programs, tags)
+
+    async def check_added(
+        self, device_type: str, sequence: str | None, jobs: Sequence[NewJob]
+    ) -> CheckedJobs:
+        """Returns what jobs say that are added to a batch, or raises InvalidInput.
+
+        Retrying a job sends what was read of it: its variables and the sequence built with them.
+        """
+        if not jobs:
+            raise InvalidInput("jobs", "at least one is needed")
+        self._check_count(len(jobs))
+        device = device_of_type(self._catalogue, device_type)
+        program = None
+        if sequence is not None:
+            program = await self._check_program("sequence_builder", sequence)
+        job_programs = await self._check_job_programs(jobs)
+        checked = await self._check_jobs(
+            jobs, program, job_programs, device, values_beside_sequence=True
+        )
+        return CheckedJobs(device, checked, {p.hash: p.text for p in job_programs.values()})
+
+    def check_device(self, device_type: str) -> Device:
+        """Returns the device of a batch that is repeated, or raises InvalidInput."""
+        return device_of_type(self._catalogue, device_type)
+
+    def check_tags(self, tags: Sequence[str]) -> list[str]:
+        """Returns the tags without repetitions, or raises InvalidInput."""
+        return check_tags(tags, self._settings.max_tags, self._settings.max_tag_length)
+
+    def _check_count(self, count: int) -> None:
+        limit = self._settings.max_jobs_per_batch
+        if count > limit:
+            raise InvalidInput("jobs", f"there are {count}, and the limit is {limit}")
 
     def _check_fields(self, request: CreateBatchRequest) -> list[str]:
         settings = self._settings
         count = len(request.jobs)
         if count == 0 and not request.open:
             raise InvalidInput("jobs", "at least one is needed unless the batch is open")
-        if count > settings.max_jobs_per_batch:
-            raise InvalidInput(
-                "jobs", f"there are {count}, and the limit is {settings.max_jobs_per_batch}"
-            )
+        self._check_count(count)
         own = any(job.HasField("sequence") for job in request.jobs)
         if count and not own and not request.HasField("sequence"):
             raise InvalidInput(
@@ -65,7 +100,7 @@ class Admission:
             check_webhook(request.webhook)
         if request.HasField("configuration_json"):
             check_configuration(request.configuration_json, settings.max_configuration_bytes)
-        return check_tags(request.tags, settings.max_tags, settings.max_tag_length)
+        return self.check_tags(request.tags)
 
     async def _check_program(self, field: str, text: str) -> CheckedProgram:
         program_hash = content_hash(text)
@@ -99,6 +134,8 @@ class Admission:
         program: CheckedProgram | None,
         job_programs: Mapping[int, CheckedProgram],
         device: Device,
+        *,
+        values_beside_sequence: bool = False,
     ) -> list[CheckedJob]:
         checked: list[CheckedJob] = []
         for index, job in enumerate(jobs):
@@ -106,7 +143,15 @@ class Admission:
                 await asyncio.sleep(0)  # thousands of jobs must not hold up the other calls
             own = job_programs.get(index)
             checked.append(
-                check_job(f"jobs[{index}]", job, program, own, device, self._settings.max_runs)
+                check_job(
+                    f"jobs[{index}]",
+                    job,
+                    program,
+                    own,
+                    device,
+                    self._settings.max_runs,
+                    values_beside_sequence=values_beside_sequence,
+                )
             )
         return checked
 

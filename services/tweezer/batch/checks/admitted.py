@@ -24,6 +24,8 @@ class CheckedJob:
     variables_json: str | None
     program_hash: str | None
     """Of its own sequence."""
+    parent_id: str | None = None
+    """The job that it repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +44,13 @@ class CheckedBatch:
         """The text of every sequence by hash."""
         programs = [*self.job_programs.values(), *([self.program] if self.program else [])]
         return {program.hash: program.text for program in programs}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedJobs:
+    """Jobs that were accepted for a batch that is there already."""
+
+    device: Device
+    jobs: Sequence[CheckedJob]
+    texts: Mapping[str, str]
+    """Their own sequences by hash."""

@@ -33,6 +33,10 @@ class ProgramFacts:
     """Traps of the layout; 0 without one."""
     has_instructions: bool
     """Whether any channel is told to do something."""
+    virtual: bool
+    """Whether its device is one that no machine could be."""
+    qpu_refusal: str | None
+    """Why Pulser would not send it to a QPU."""
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -46,4 +50,6 @@ class ProgramFacts:
             atoms=content["atoms"],
             traps=content["traps"],
             has_instructions=content["has_instructions"],
+            virtual=content["virtual"],
+            qpu_refusal=content["qpu_refusal"],
         )

@@ -11,6 +11,8 @@ from typing import Any, Final, TypeVar
 
 from pulser import Sequence
 from pulser.backend import BitStrings, EmulationConfig
+from pulser.backend.remote import RemoteBackend
+from pulser.devices import VirtualDevice
 from pulser.register.mappable_reg import MappableRegister
 
 from tweezer.batch.checks.facts import Refused
@@ -44,7 +46,17 @@ def inspect_sequence(text: str, max_variables: int, max_values: int) -> dict[str
         "atoms": len(register.qubit_ids),
         "traps": 0 if layout is None else layout.number_of_traps,
         "has_instructions": not sequence.is_empty(),
+        "virtual": isinstance(sequence.device, VirtualDevice),
+        "qpu_refusal": _qpu_refusal(sequence),
     }
+
+
+def _qpu_refusal(sequence: Sequence[Any]) -> str | None:
+    try:
+        RemoteBackend.validate_sequence(sequence, mimic_qpu=True)
+    except (TypeError, ValueError) as error:
+        return one_line(str(error))
+    return None
 
 
 def inspect_configuration(text: str, max_shots: int) -> dict[str, Any]:

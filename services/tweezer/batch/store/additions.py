@@ -1,10 +1,114 @@
 """Statements on additions of jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import BigInteger, Connection, Integer, bindparam, case, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
-from tweezer.batch.models import ADDITION
+from tweezer.batch.models import ADDITION, BATCH
+from tweezer.batch.store.programs import keep_programs
+from tweezer.batch.store.state import lock, want
+from tweezer.rpc.errors import InvalidInput, NotAllowedNow, Unavailable
+
+_SPANS: Final = (
+    select(ADDITION.c.first_order, ADDITION.c.jobs_count)
+    .where(ADDITION.c.batch_id == bindparam("of_batch"))
+    .order_by(ADDITION.c.first_order)
+)
+
+_RESERVE: Final = (
+    update(BATCH)
+    .where(BATCH.c.id == bindparam("batch_id"), BATCH.c.open)
+    .values(
+        next_order=BATCH.c.next_order + bindparam("count", type_=Integer),
+        # It does not time out while jobs are on their way.
+        idle_since=case((BATCH.c.idle_since.is_not(None), bindparam("now", type_=BigInteger))),
+    )
+    .returning(BATCH.c.next_order)
+)
+
+
+class Span(NamedTuple):
+    """Jobs that follow each other."""
+
+    first_order: int
+    jobs_count: int
+
+
+def spans_of(connection: Connection, batch_id: str) -> list[Span]:
+    """Returns where the jobs of a batch are, in creation order."""
+    return [Span(*row) for row in connection.execute(_SPANS, {"of_batch": batch_id})]
+
+
+def reserve_orders(connection: Connection, batch_id: str, count: int, now: int) -> int:
+    """Takes creation orders for new jobs and returns the first; NotAllowedNow when it is closed."""
+    after: int | None = connection.execute(
+        _RESERVE, {"batch_id": batch_id, "count": count, "now": now}
+    ).scalar_one_or_none()
+    if after is None:
+        raise _closed(batch_id)
+    return after - count
+
+
+def commit_addition(
+    connection: Connection,
+    batch_id: str,
+    addition_id: str,
+    span: Span,
+    texts: Mapping[str, str],
+    max_jobs: int,
+    now: int,
+) -> None:
+    """Adds jobs that JobService holds to a batch: the commit point.
+
+    NotAllowedNow when the batch was closed in the meantime; JobService then drops the jobs.
+    """
+    state = lock(connection, batch_id)
+    if state is None or not state.open:
+        raise _closed(batch_id)
+    require_room(state.jobs_count, span.jobs_count, max_jobs)
+    keep_programs(connection, texts, now)
+    store_addition(connection, batch_id, addition_id, state.intent_version + 1, span, now)
+    want(connection, state, state.intent, now, added=span.jobs_count)
+
+
+def store_addition(
+    connection: Connection,
+    batch_id: str,
+    addition_id: str,
+    intent_version: int,
+    span: Span,
+    now: int,
+) -> None:
+    """Stores an addition; Unavailable when it was given up in the meantime."""
+    try:
+        connection.execute(
+            insert(ADDITION),
+            {
+                "id": addition_id,
+                "batch_id": batch_id,
+                "intent_version": intent_version,
+                "first_order": span.first_order,
+                "jobs_count": span.jobs_count,
+                "created_at": now,
+            },
+        )
+    except IntegrityError:
+        # It took so long that the addition was given up: its jobs are gone, or about to go.
+        raise Unavailable("the jobs could not be stored in time: try again") from None
+
+
+def require_room(present: int, added: int, max_jobs: int) -> None:
+    """Raises InvalidInput when a batch would have too many jobs."""
+    if present + added > max_jobs:
+        raise InvalidInput(
+            "jobs", f"the batch would have {present + added}, and the limit is {max_jobs}"
+        )
+
+
+def _closed(batch_id: str) -> NotAllowedNow:
+    return NotAllowedNow(f"batch {batch_id} is closed: no jobs can be added")
 
 
 def uncommitted(connection: Connection, addition_ids: Sequence[str]) -> list[str]:

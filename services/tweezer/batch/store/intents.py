@@ -1,20 +1,25 @@
 """Statements on what JobService must still be told."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Integer, bindparam, select, update
 
 from tweezer.batch.models import ADDITION, BATCH, unacknowledged
 
-_UNACKNOWLEDGED: Final = (
-    select(BATCH.c.id, BATCH.c.intent_version, BATCH.c.cancelled, BATCH.c.paused)
-    .where(unacknowledged())
-    .order_by(BATCH.c.seq)
-    .limit(bindparam("limit", type_=Integer))
+_INTENT: Final = select(
+    BATCH.c.id, BATCH.c.intent_version, BATCH.c.cancelled, BATCH.c.paused, BATCH.c.open
 )
+
+_UNACKNOWLEDGED: Final = (
+    _INTENT.where(unacknowledged()).order_by(BATCH.c.seq).limit(bindparam("limit", type_=Integer))
+)
+
+_UNACKNOWLEDGED_OF: Final = _INTENT.where(
+    BATCH.c.id.in_(bindparam("ids", expanding=True)), unacknowledged()
+).order_by(BATCH.c.seq)
 
 _RELEASED: Final = (
     select(ADDITION.c.batch_id, ADDITION.c.id, ADDITION.c.intent_version)
@@ -42,11 +47,21 @@ class PendingIntent:
     released_addition_ids: tuple[str, ...]
     cancelled: bool
     paused: bool
+    open: bool
 
 
 def pending_intents(connection: Connection, limit: int) -> list[PendingIntent]:
     """Returns what JobService must still be told, oldest batches first."""
-    batches = connection.execute(_UNACKNOWLEDGED, {"limit": limit}).all()
+    return _with_additions(connection, connection.execute(_UNACKNOWLEDGED, {"limit": limit}).all())
+
+
+def pending_intents_of(connection: Connection, batch_ids: Iterable[str]) -> list[PendingIntent]:
+    """Returns what JobService must still be told of these batches."""
+    rows = connection.execute(_UNACKNOWLEDGED_OF, {"ids": list(batch_ids)})
+    return _with_additions(connection, rows.all())
+
+
+def _with_additions(connection: Connection, batches: Sequence[Any]) -> list[PendingIntent]:
     if not batches:
         return []
     additions: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
@@ -62,8 +77,9 @@ def pending_intents(connection: Connection, limit: int) -> list[PendingIntent]:
             released_addition_ids=tuple(i for i, since in additions[batch_id] if since <= version),
             cancelled=cancelled,
             paused=paused,
+            open=is_open,
         )
-        for batch_id, version, cancelled, paused in batches
+        for batch_id, version, cancelled, paused, is_open in batches
     ]
 
 

@@ -5,16 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, update
 
 from tweezer.batch.models import BATCH
-from tweezer.batch.store.rows import STATE_COLUMNS, StateRow, job_counts
-from tweezer.lifecycle import FINAL_BATCH_STATUSES, batch_status
+from tweezer.batch.store.rows import job_counts
+from tweezer.batch.store.state import BatchState, derived, lock
 
 log = structlog.get_logger(__name__)
-
-# Locked where rows can be: the version is compared and changed by one transaction at a time.
-_STATE: Final = select(*STATE_COLUMNS).where(BATCH.c.id == bindparam("id")).with_for_update()
 
 _APPLY: Final = (
     update(BATCH)
@@ -28,7 +25,8 @@ _APPLY: Final = (
         error=bindparam("error"),
         canceled=bindparam("canceled"),
         start_at=bindparam("start_at"),
-        end_at=bindparam("end_at"),
+        end_at=bindparam("new_end_at"),
+        idle_since=bindparam("new_idle_since"),
         updated_at=bindparam("now"),
     )
 )
@@ -61,15 +59,15 @@ def apply_reports(connection: Connection, reports: Iterable[Report], now: int) -
     """Applies the reports that are newer than what is known."""
     applied = Applied([], [])
     for report in reports:
-        row = connection.execute(_STATE, {"id": report.batch_id}).first()
-        if row is None:
+        state = lock(connection, report.batch_id)
+        if state is None:
             applied.unknown_batch_ids.append(report.batch_id)
-        elif _apply(connection, report, StateRow(*row), now):
+        elif _apply(connection, report, state, now):
             applied.changed_batch_ids.append(report.batch_id)
     return applied
 
 
-def _apply(connection: Connection, report: Report, state: StateRow, now: int) -> bool:
+def _apply(connection: Connection, report: Report, state: BatchState, now: int) -> bool:
     if report.version <= state.progress_version:
         return False
     counts = job_counts(
@@ -84,23 +82,19 @@ def _apply(connection: Connection, report: Report, state: StateRow, now: int) ->
         # One wrong report must not hold up those of the other batches.
         log.error("a report counts more jobs than the batch has", batch_id=report.batch_id)
         return False
-    status = batch_status(state.intent, counts)
-    final = status in FINAL_BATCH_STATUSES
     connection.execute(
         _APPLY,
         {
             "batch_id": report.batch_id,
             "version": report.version,
-            "new_status": status.value,
             "running": report.running,
             "canceling": report.canceling,
             "done": report.done,
             "error": report.error,
             "canceled": report.canceled,
             "start_at": report.start_at,
-            # A batch without jobs that ended becomes final now.
-            "end_at": (report.end_at or now) if final else None,
             "now": now,
+            **derived(state, state.intent, counts, report.end_at, now),
         },
     )
     return True

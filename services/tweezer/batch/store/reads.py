@@ -1,11 +1,11 @@
 """Reads of batches."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
 
-from tweezer.batch.models import BATCH, PROGRAM
+from tweezer.batch.models import ADDITION, BATCH, PROGRAM
 from tweezer.batch.store.rows import BATCH_COLUMNS, BatchRow
 
 _BATCH: Final = select(*BATCH_COLUMNS).where(BATCH.c.id == bindparam("id"))
@@ -14,6 +14,21 @@ _BATCH_AND_SEQUENCE: Final = (
     select(*BATCH_COLUMNS, PROGRAM.c.sequence)
     .outerjoin(PROGRAM, PROGRAM.c.hash == BATCH.c.program_hash)
     .where(BATCH.c.id == bindparam("id"))
+)
+
+_BATCHES: Final = (
+    select(*BATCH_COLUMNS, PROGRAM.c.sequence)
+    .outerjoin(PROGRAM, PROGRAM.c.hash == BATCH.c.program_hash)
+    .where(BATCH.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(BATCH.c.seq)
+)
+
+_LAST_ACTIVITY: Final = (
+    select(BATCH.c.project_id, func.max(ADDITION.c.created_at))
+    .join(ADDITION, ADDITION.c.batch_id == BATCH.c.id)
+    .where(BATCH.c.project_id.in_(bindparam("projects", expanding=True)))
+    .group_by(BATCH.c.project_id)
+    .order_by(BATCH.c.project_id)
 )
 
 _MEAN_WAIT: Final = select(func.avg(BATCH.c.start_at - BATCH.c.created_at)).where(
@@ -33,6 +48,31 @@ def find_batch_and_sequence(
     """Returns a batch and the sequence that its jobs share."""
     row = connection.execute(_BATCH_AND_SEQUENCE, {"id": batch_id}).first()
     return None if row is None else (BatchRow(*row[:-1]), row[-1])
+
+
+def find_batches_and_sequences(
+    connection: Connection, batch_ids: Sequence[str], most_characters: int
+) -> list[tuple[BatchRow, str | None]]:
+    """Returns batches with their sequences, oldest first.
+
+    Sequences that would make them longer than `most_characters` together are left out: a message
+    must hold the whole.
+    """
+    found: list[tuple[BatchRow, str | None]] = []
+    room = most_characters
+    for row in connection.execute(_BATCHES, {"ids": list(batch_ids)}):
+        sequence: str | None = row[-1]
+        if sequence is not None and len(sequence) > room:
+            sequence = None
+        room -= len(sequence or "")
+        found.append((BatchRow(*row[:-1]), sequence))
+    return found
+
+
+def last_activity(connection: Connection, projects: Collection[str]) -> list[tuple[str, int]]:
+    """Returns when jobs were last taken in for each of the projects that ever had a batch."""
+    rows = connection.execute(_LAST_ACTIVITY, {"projects": sorted(projects)})
+    return [(project_id, at) for project_id, at in rows]
 
 
 def list_batches(

@@ -3,7 +3,7 @@
 from typing import Any, Final, NamedTuple
 
 from tweezer.batch.models import BATCH
-from tweezer.lifecycle import BatchIntent, JobCounts
+from tweezer.lifecycle import JobCounts
 
 
 class BatchRow(NamedTuple):
@@ -32,6 +32,7 @@ class BatchRow(NamedTuple):
     webhook: str | None
     queue_priority: str
     program_hash: str | None
+    origin: str
 
     @property
     def counts(self) -> JobCounts:
@@ -43,25 +44,6 @@ class BatchRow(NamedTuple):
 
 #: The columns of a BatchRow, in its order.
 BATCH_COLUMNS: Final[tuple[Any, ...]] = tuple(BATCH.c[name] for name in BatchRow._fields)
-
-
-class StateRow(NamedTuple):
-    """What a status is made of."""
-
-    open: bool
-    cancelled: bool
-    timed_out: bool
-    paused: bool
-    jobs_count: int
-    progress_version: int
-
-    @property
-    def intent(self) -> BatchIntent:
-        """What was asked for."""
-        return BatchIntent(self.open, self.cancelled, self.timed_out, self.paused)
-
-
-STATE_COLUMNS: Final[tuple[Any, ...]] = tuple(BATCH.c[name] for name in StateRow._fields)
 
 
 def job_counts(

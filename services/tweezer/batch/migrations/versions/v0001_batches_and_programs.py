@@ -1,4 +1,4 @@
-"""Batches, their programs, additions and tags."""
+"""Batches, their programs, additions and tags; devices held back."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,11 +15,12 @@ def upgrade() -> None:
     _create_batch()
     _create_addition()
     _create_batch_tag()
+    _create_device_pause()
 
 
 def downgrade() -> None:
     """Drops the tables."""
-    for table in ("batch_tag", "addition", "batch", "program"):
+    for table in ("device_pause", "batch_tag", "addition", "batch", "program"):
         op.drop_table(table)
 
 
@@ -61,6 +62,7 @@ def _create_batch() -> None:
         sa.Column("paused", sa.Boolean, nullable=False),
         sa.Column("intent_version", sa.BigInteger, nullable=False),
         sa.Column("acknowledged_version", sa.BigInteger, nullable=False),
+        sa.Column("next_order", sa.Integer, nullable=False),
         sa.Column("status", sa.String, nullable=False),
         sa.Column("jobs_count", sa.Integer, nullable=False),
         sa.Column("running", sa.Integer, nullable=False),
@@ -73,6 +75,7 @@ def _create_batch() -> None:
         sa.Column("updated_at", sa.BigInteger, nullable=False),
         sa.Column("start_at", sa.BigInteger),
         sa.Column("end_at", sa.BigInteger),
+        sa.Column("idle_since", sa.BigInteger),
         sa.CheckConstraint(
             "status IN ('CANCELED', 'CANCELING', 'DONE', 'ERROR', 'PAUSED', 'PENDING',"
             " 'RUNNING', 'TIMED_OUT')",
@@ -95,6 +98,8 @@ def _create_batch() -> None:
             name="ck_batch_end_when_final",
         ),
         sa.CheckConstraint("acknowledged_version <= intent_version", name="ck_batch_acknowledged"),
+        sa.CheckConstraint("next_order >= jobs_count", name="ck_batch_next_order"),
+        sa.CheckConstraint("idle_since IS NULL OR open", name="ck_batch_idle_when_open"),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_batch_project_created", "batch", ["project_id", "created_at", "seq"])
@@ -113,6 +118,10 @@ def _create_batch() -> None:
         sqlite_where=unacknowledged,
         postgresql_where=unacknowledged,
     )
+    idle = sa.text("idle_since IS NOT NULL")
+    op.create_index(
+        "ix_batch_idle", "batch", ["idle_since"], sqlite_where=idle, postgresql_where=idle
+    )
 
 
 def _create_addition() -> None:
@@ -125,7 +134,9 @@ def _create_addition() -> None:
         sa.Column("first_order", sa.Integer),
         sa.Column("jobs_count", sa.Integer),
         sa.Column("created_at", sa.BigInteger, nullable=False),
-        sa.UniqueConstraint("batch_id", "first_order", name="uq_addition_batch_id_first_order"),
+        sa.UniqueConstraint(
+            "batch_id", "first_order", "jobs_count", name="uq_addition_batch_id_first_order"
+        ),
         sa.CheckConstraint(
             "(batch_id IS NULL) = (intent_version IS NULL)"
             " AND (batch_id IS NULL) = (first_order IS NULL)"
@@ -143,5 +154,16 @@ def _create_batch_tag() -> None:
         sa.Column("batch_seq", sa.BigInteger, sa.ForeignKey("batch.seq"), nullable=False),
         sa.Column("tag", sa.String, nullable=False),
         sa.UniqueConstraint("tag", "batch_seq", name="uq_batch_tag_tag_batch_seq"),
+        sqlite_autoincrement=True,
+    )
+
+
+def _create_device_pause() -> None:
+    op.create_table(
+        "device_pause",
+        _key(),
+        sa.Column("device_type", sa.String, nullable=False, unique=True),
+        sa.Column("user_id", sa.String, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
         sqlite_autoincrement=True,
     )

@@ -1,0 +1,90 @@
+"""Jobs that were accepted and are about to be added to a batch."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from tweezer.batch.checks.admitted import CheckedJob
+from tweezer.batch.conversion import ORIGIN_TO_MESSAGE, PRIORITY_TO_MESSAGE
+from tweezer.batch.identifiers import job_ids
+from tweezer.batch.store.rows import BatchRow
+from tweezer.database.timestamps import to_timestamp
+from tweezer.internal.v1.queue_service_pb2 import EnqueueJobsRequest, QueuedBatch, QueuedJob
+from tweezer.v1.job_pb2 import Job, JobStatus
+
+
+@dataclass(frozen=True)
+class NewJobs:
+    """One addition of jobs, the first of a batch or a later one."""
+
+    batch: BatchRow
+    exclusive: bool
+    """Whether the device of the batch runs one batch at a time."""
+    addition_id: str
+    first_order: int
+    jobs: Sequence[CheckedJob]
+    created_at: int
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Identifiers of the jobs in creation order."""
+        return job_ids(self.batch.id, self.first_order, len(self.jobs))
+
+    def numbered(self) -> Iterator[tuple[int, str, CheckedJob]]:
+        """Gives each job with its creation order and its identifier."""
+        pairs = zip(self.ids, self.jobs, strict=True)
+        return ((order, i, job) for order, (i, job) in enumerate(pairs, self.first_order))
+
+
+def enqueue_request(new: NewJobs) -> EnqueueJobsRequest:
+    """Returns what JobService is asked to hold."""
+    batch = new.batch
+    return EnqueueJobsRequest(
+        batch=QueuedBatch(
+            id=batch.id,
+            project_id=batch.project_id,
+            user_id=batch.user_id,
+            device_type=batch.device_type,
+            queue_priority=PRIORITY_TO_MESSAGE[batch.queue_priority],
+            program_hash=batch.program_hash,
+            backend_configuration=batch.backend_configuration,
+            configuration_json=batch.configuration_json,
+            origin=ORIGIN_TO_MESSAGE[batch.origin],
+            exclusive=new.exclusive,
+        ),
+        addition_id=new.addition_id,
+        jobs=[
+            QueuedJob(
+                id=job_id,
+                creation_order=order,
+                runs=job.runs,
+                variables_json=job.variables_json,
+                program_hash=job.program_hash,
+                parent_id=job.parent_id,
+            )
+            for order, job_id, job in new.numbered()
+        ],
+        create_time=to_timestamp(new.created_at),
+    )
+
+
+def job_messages(new: NewJobs) -> list[Job]:
+    """Returns what the caller is told of the jobs."""
+    batch, created = new.batch, to_timestamp(new.created_at)
+    return [
+        Job(
+            id=job_id,
+            parent_id=job.parent_id,
+            status=JobStatus.JOB_STATUS_PENDING,
+            runs=job.runs,
+            batch_id=batch.id,
+            project_id=batch.project_id,
+            user_id=batch.user_id,
+            create_time=created,
+            update_time=created,
+            variables_json=job.variables_json,
+            creation_order=order,
+            origin=ORIGIN_TO_MESSAGE[batch.origin],
+        )
+        for order, job_id, job in new.numbered()
+    ]

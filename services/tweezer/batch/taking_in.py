@@ -1,0 +1,126 @@
+"""Takes in batches and jobs: held by JobService, then committed here, then released."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import grpc
+
+from tweezer.batch.checks.admission import Admission
+from tweezer.batch.checks.admitted import CheckedJob
+from tweezer.batch.identifiers import new_addition_id
+from tweezer.batch.intent_loop import IntentLoop
+from tweezer.batch.new_batch import NewBatch, Owner, make_batch, make_repetition
+from tweezer.batch.new_jobs import NewJobs, enqueue_request
+from tweezer.batch.store.additions import Span, commit_addition, require_room, reserve_orders
+from tweezer.batch.store.create import create_batch
+from tweezer.batch.store.rows import BatchRow
+from tweezer.batch.watch import BatchChanges
+from tweezer.database.database import Database
+from tweezer.database.timestamps import Clock, now_micros
+from tweezer.internal.v1.queue_service_pb2 import ListBatchJobsRequest, QueuedJob
+from tweezer.internal.v1.queue_service_pb2_grpc import QueueServiceStub
+from tweezer.rpc.errors import InvalidInput, NotAllowedNow
+from tweezer.v1.batch_pb2 import NewJob
+from tweezer.v1.batch_service_pb2 import CreateBatchRequest
+from tweezer.v1.job_pb2 import JobFilter
+
+#: Says which queue the batches of a project wait in.
+QueuePriorityOf = Callable[[str], Awaitable[str]]
+
+
+class TakingIn:
+    """Creates batches, adds jobs to open ones, and repeats jobs of old ones."""
+
+    def __init__(
+        self,
+        database: Database,
+        admission: Admission,
+        queue: QueueServiceStub,
+        intents: IntentLoop,
+        changes: BatchChanges,
+        queue_priority_of: QueuePriorityOf,
+        max_jobs: int,
+        clock: Clock = now_micros,
+    ) -> None:
+        self._database, self._admission, self._queue = database, admission, queue
+        self._intents, self._changes = intents, changes
+        self._queue_priority_of, self._max_jobs, self._clock = queue_priority_of, max_jobs, clock
+
+    async def create(self, request: CreateBatchRequest, project_id: str, user_id: str) -> NewBatch:
+        """Creates a batch with its first jobs."""
+        checked = await self._admission.check(request)
+        owner = await self._owner(project_id, user_id)
+        return await self._store(make_batch(request, checked, owner, self._clock()))
+
+    async def add(self, batch: BatchRow, sequence: str | None, jobs: Sequence[NewJob]) -> NewJobs:
+        """Adds jobs to an open batch: all of them or none."""
+        if not batch.open:
+            raise NotAllowedNow(f"batch {batch.id} is closed: no jobs can be added")
+        checked = await self._admission.check_added(batch.device_type, sequence, jobs)
+        require_room(batch.jobs_count, len(jobs), self._max_jobs)
+        now = self._clock()
+        first_order = await self._database.write(
+            lambda c: reserve_orders(c, batch.id, len(jobs), now)
+        )
+        new = NewJobs(
+            batch, checked.device.exclusive, new_addition_id(), first_order, checked.jobs, now
+        )
+        span = Span(first_order, len(jobs))
+        await self._queue.EnqueueJobs(enqueue_request(new))
+        try:
+            await self._database.write(
+                lambda c: commit_addition(
+                    c, batch.id, new.addition_id, span, checked.texts, self._max_jobs, now
+                )
+            )
+        finally:
+            # Also when the caller goes away in this moment and the commit succeeds nevertheless.
+            self._intents.wake()
+        self._changes.announce([batch.id])
+        return new
+
+    async def repeat(
+        self, batch: BatchRow, sequence: str | None, wanted: JobFilter, user_id: str
+    ) -> NewBatch:
+        """Creates a closed batch that repeats the matching jobs of another."""
+        device = self._admission.check_device(batch.device_type)
+        jobs = [_repeated(job) for job in await self._jobs_of(batch.id, wanted)]
+        if not jobs:
+            raise InvalidInput("filter", f"no job of batch {batch.id} matches")
+        owner = await self._owner(batch.project_id, user_id)
+        new = make_repetition(
+            batch, sequence, jobs, owner, self._clock(), exclusive=device.exclusive
+        )
+        return await self._store(new)
+
+    async def _jobs_of(self, batch_id: str, wanted: JobFilter) -> Sequence[QueuedJob]:
+        request = ListBatchJobsRequest(batch_id=batch_id, filter=wanted)
+        try:
+            response = await self._queue.ListBatchJobs(request)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
+                raise
+            # The filter is JobService's to judge; it says so as every service of ours does.
+            field, _, reason = (error.details() or "").partition(": ")
+            raise InvalidInput(field, reason) from None
+        return response.jobs
+
+    async def _owner(self, project_id: str, user_id: str) -> Owner:
+        return Owner(user_id, project_id, await self._queue_priority_of(project_id))
+
+    async def _store(self, new: NewBatch) -> NewBatch:
+        await self._queue.EnqueueJobs(enqueue_request(new.jobs))
+        try:
+            await self._database.write(lambda c: create_batch(c, new))
+        finally:
+            # Also when the caller goes away in this moment and the commit succeeds nevertheless.
+            self._intents.wake()
+        return new
+
+
+def _repeated(job: QueuedJob) -> CheckedJob:
+    return CheckedJob(
+        runs=job.runs if job.HasField("runs") else None,
+        variables_json=job.variables_json if job.HasField("variables_json") else None,
+        program_hash=job.program_hash if job.HasField("program_hash") else None,
+        parent_id=job.id,
+    )
