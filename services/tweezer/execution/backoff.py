@@ -1,9 +1,13 @@
 """Waits between attempts at a call, and which calls are worth another attempt."""
 
+import asyncio
 import random
 from typing import Final
 
 import grpc
+import structlog
+
+log = structlog.get_logger(__name__)
 
 _FIRST_S: Final = 0.1
 _LONGEST_S: Final = 5.0
@@ -40,3 +44,12 @@ class Backoff:
     def reset(self) -> None:
         """Starts anew after a success."""
         self._next_s = _FIRST_S
+
+
+async def pause(what: str, error: grpc.aio.AioRpcError, backoff: Backoff) -> None:
+    """Logs that a call failed and waits before the next attempt."""
+    wait_s = backoff.wait_s()
+    log.warning(
+        what, code=error.code().name, details=error.details(), next_attempt_in_s=round(wait_s, 2)
+    )
+    await asyncio.sleep(wait_s)

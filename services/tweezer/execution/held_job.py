@@ -25,14 +25,21 @@ class HeldJob:
     """Runs the job; None once its outcome waits to be reported."""
     ending: Ending | None = None
 
-    def end(self, ending: Ending) -> None:
-        """Stops the work, unless it is over or stopping already."""
-        if self.work is not None and self.ending is None:
-            self.ending = ending
-            self.work.cancel()
+    @property
+    def stopping(self) -> bool:
+        """Whether JobService has said already that the work must stop."""
+        return self.ending is Ending.STOPPED
+
+    def end(self, ending: Ending) -> bool:
+        """Stops the work, unless it is over or stopping already; returns whether it did."""
+        if self.work is None or self.ending is not None:
+            return False
+        self.ending = ending
+        self.work.cancel()
+        return True
 
     def ended(self) -> JobOutcome:
         """Returns the outcome of a job whose work was stopped."""
-        if self.ending is Ending.STOPPED:
+        if self.stopping:
             return JobOutcome(token=self.token, stopped=Stopped())
         return JobOutcome(token=self.token, released=Released())

@@ -6,31 +6,21 @@ from typing import Final
 
 import grpc
 import structlog
-from google.protobuf.duration_pb2 import Duration
 
-from tweezer.execution.backoff import PASSING, Backoff
+from tweezer.execution.backoff import Backoff, pause
 from tweezer.execution.emulators.task import JobError, Limits, Task
 from tweezer.execution.engines.engine import Engine, WorkerLost
 from tweezer.execution.held_job import Ending, HeldJob
+from tweezer.execution.lease_calls import LeaseCalls
 from tweezer.execution.outcomes import OutcomeReporter
 from tweezer.execution.prefetch import Prefetch
 from tweezer.execution.programs import ProgramMissing, Programs
+from tweezer.execution.renewals import Renewals
 from tweezer.execution.settings import ExecutionSettings
-from tweezer.internal.v1.lease_service_pb2 import (
-    JobLease,
-    JobOutcome,
-    LeasedBatch,
-    LeaseJobsRequest,
-    LeaseRenewal,
-    RenewLeasesRequest,
-)
+from tweezer.internal.v1.lease_service_pb2 import JobLease, JobOutcome, LeasedBatch
 from tweezer.internal.v1.lease_service_pb2_grpc import LeaseServiceStub
-from tweezer.process.run import StartFailed
 
 log = structlog.get_logger(__name__)
-
-#: Time that a call may take beyond the wait for jobs, in seconds.
-_ANSWER_S: Final = 10.0
 
 #: How long to wait for the answer of the last call for jobs, in seconds.
 _LAST_ANSWER_S: Final = 0.5
@@ -50,13 +40,15 @@ class LeaseLoop:
         programs: Programs,
         engine: Engine,
     ) -> None:
-        self._settings, self._service = settings, service
+        self._settings = settings
+        self._calls = LeaseCalls(settings, service)
         self._programs, self._engine = programs, engine
         self._prefetch = Prefetch(engine.capacity, settings.max_prefetch)
         self._held: dict[str, HeldJob] = {}
         self._running = 0
         self._stopping = False
         self._changed = asyncio.Event()
+        self._renewals = Renewals(self._calls, self._held, interval_s=settings.lease_renewal_s)
         # Groups of half the largest message leave room for one large result beside small ones.
         self._reporter = OutcomeReporter(
             service,
@@ -74,7 +66,7 @@ class LeaseLoop:
         """
         async with asyncio.TaskGroup() as group:
             leasing = group.create_task(self._lease(group), name="lease")
-            renewing = group.create_task(self._renew(), name="renew")
+            renewing = group.create_task(self._renewals.run(), name="renew")
             reporting = group.create_task(self._reporter.run(), name="report")
             await stop.wait()
             await self._stop_leasing(leasing)
@@ -106,10 +98,9 @@ class LeaseLoop:
         backoff = Backoff()
         while (room := await self._wait_for_room()) > 0:
             try:
-                batches = await self._lease_jobs(room)
+                batches = await self._calls.lease(room)
             except grpc.aio.AioRpcError as error:
-                self._check(error)
-                await _pause("no jobs can be leased at present", error, backoff)
+                await pause("no jobs can be leased at present", error, backoff)
                 continue
             backoff.reset()
             for batch in batches:
@@ -129,19 +120,6 @@ class LeaseLoop:
             await self._changed.wait()
         return 0
 
-    async def _lease_jobs(self, max_jobs: int) -> list[LeasedBatch]:
-        response = await self._service.LeaseJobs(
-            LeaseJobsRequest(
-                worker_id=self._settings.execution_name,
-                device_types=self._settings.execution_device_types,
-                max_jobs=max_jobs,
-                wait=_duration(self._settings.lease_wait_s),
-                lease_duration=_duration(self._settings.lease_duration_s),
-            ),
-            timeout=self._settings.lease_wait_s + _ANSWER_S,
-        )
-        return list(response.batches)
-
     def _begin(self, group: asyncio.TaskGroup, batch: LeasedBatch, lease: JobLease) -> None:
         job = HeldJob(lease.token, lease.job_id)
         self._held[job.token] = job
@@ -149,6 +127,7 @@ class LeaseLoop:
         job.work = group.create_task(self._run_job(job, batch, lease), name=f"job {job.job_id}")
         # Not inside the task: one that is cancelled at once never begins.
         job.work.add_done_callback(lambda work: self._end(job, work))
+        self._renewals.announce()
 
     def _end(self, job: HeldJob, work: asyncio.Task[JobOutcome]) -> None:
         job.work = None
@@ -177,6 +156,7 @@ class LeaseLoop:
             nonlocal begun
             begun = time.monotonic() if begun is None else begun
             job.progress = percentage
+            self._renewals.announce()
 
         try:
             return await self._engine.run(task, follow)
@@ -200,42 +180,6 @@ class LeaseLoop:
         del self._held[token]
         self._changed.set()
 
-    async def _renew(self) -> None:
-        backoff = Backoff()
-        while True:
-            await asyncio.sleep(self._settings.lease_renewal_s)
-            if not self._held:
-                continue
-            try:
-                await self._renew_leases()
-                backoff.reset()
-            except grpc.aio.AioRpcError as error:
-                self._check(error)
-                await _pause("leases cannot be renewed at present", error, backoff)
-
-    async def _renew_leases(self) -> None:
-        response = await self._service.RenewLeases(
-            RenewLeasesRequest(
-                renewals=[
-                    LeaseRenewal(token=job.token, progress=job.progress)
-                    for job in self._held.values()
-                ],
-                lease_duration=_duration(self._settings.lease_duration_s),
-            )
-        )
-        for token in response.stop_tokens:
-            if (job := self._held.get(token)) is not None:
-                job.end(Ending.STOPPED)
-
-    def _check(self, error: grpc.aio.AioRpcError) -> None:
-        """Raises StartFailed for an error that will not pass by itself."""
-        if error.code() not in PASSING:
-            raise StartFailed(
-                f"JobService at {self._settings.job_address} refuses this execution service "
-                f"({error.code().name}: {error.details()}); does {self._settings.service_key_file} "
-                "hold the key that JobService has?"
-            ) from error
-
 
 def task_of(
     batch: LeasedBatch, lease: JobLease, program_hash: str, sequence: str, limits: Limits
@@ -255,17 +199,3 @@ def task_of(
             batch.configuration_json if batch.HasField("configuration_json") else None
         ),
     )
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromMilliseconds(round(1000 * seconds))
-    return duration
-
-
-async def _pause(what: str, error: grpc.aio.AioRpcError, backoff: Backoff) -> None:
-    wait_s = backoff.wait_s()
-    log.warning(
-        what, code=error.code().name, details=error.details(), next_attempt_in_s=round(wait_s, 2)
-    )
-    await asyncio.sleep(wait_s)

@@ -34,19 +34,18 @@ class ExecutionSettings(RpcSettings):
     """Memory that one job may take; a job that needs more fails with a sentence. The default is
     nine tenths of the machine's."""
     execution_device_types: tuple[str, ...] = tuple(EMULATORS)
-    """Device types whose jobs it runs."""
+    """Device types whose jobs it runs; all that have an emulator unless set."""
     execution_limits: Limits = Limits()
     """How large a job may be; one of them is set by TWEEZER_EXECUTION_LIMITS__MAX_ATOMS."""
     lease_duration_s: float = Field(default=30.0, gt=0)
     """How long a job stays with this service after it was last heard of, in seconds."""
     lease_renewal_s: float = Field(default=0.5, gt=0)
-    """Time between two renewals, in seconds. Cancelling takes about as long."""
+    """Shortest time between two renewals, in seconds. A cancelled job is known at once when it was
+    held at the last renewal, and after this time otherwise; progress is passed on as often."""
     lease_wait_s: float = Field(default=20.0, gt=0, le=60)
     """How long to wait for jobs in one call, in seconds."""
     max_prefetch: int = Field(default=64, ge=0)
     """Short jobs that are leased at most before a worker is free for them."""
-    stop_grace_s: float = Field(default=10.0, gt=0)
-    """How long the last outcomes may take when the process stops, in seconds."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

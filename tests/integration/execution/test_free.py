@@ -50,6 +50,14 @@ async def test_a_plain_sequence(
     assert_drawn_from(probability_of(Sequence.from_abstract_repr(bell)), result["counter"])
 
 
+async def test_values_beside_a_built_sequence_are_for_display(
+    engine: LocalEngine, make_task: Any, bell: str
+) -> None:
+    """As a job carries them that repeats another one."""
+    result = await run(engine, make_task(bell, runs=10, variables_json='{"omega": 2.0}'))
+    assert sum(result["counter"].values()) == 10
+
+
 async def test_scalars_and_arrays(
     engine: LocalEngine, make_task: Any, sweep: str, probability_of: Any
 ) -> None:

@@ -52,6 +52,12 @@ class Desk:
     """How often each sequence was fetched."""
     progress: dict[str, list[int]] = field(default_factory=dict)
     """Percentages of each token, as renewed."""
+    holds: bool = True
+    """Whether renewals are held open while there is nothing to stop."""
+    renewals: list[leases.RenewLeasesRequest] = field(default_factory=list)
+    """The renewals, in the order of their arrival."""
+    open_renewals: list[set[str]] = field(default_factory=list)
+    """The tokens of each renewal that is held open."""
     stop_tokens: set[str] = field(default_factory=set)
     """Work that must stop."""
     lost_tokens: set[str] = field(default_factory=set)
@@ -89,6 +95,13 @@ class Desk:
         if self.failing.get(method):
             await context.abort(self.failing[method].pop(0), "told to fail")
 
+    async def stop(self, token: str) -> None:
+        self.stop_tokens.add(token)
+        await self.notify()
+
+    def to_stop(self, held: set[str]) -> set[str]:
+        return (self.stop_tokens | self.lost_tokens) & held
+
     def take(self, max_jobs: int) -> leases.LeaseJobsResponse:
         response = leases.LeaseJobsResponse()
         for _ in range(min(max_jobs, len(self.queue))):
@@ -118,13 +131,28 @@ class LeaseDesk(leases_grpc.LeaseServiceServicer):
         return response
 
     async def RenewLeases(self, request: Any, context: Any) -> leases.RenewLeasesResponse:
-        await self._desk.fail_if_told("RenewLeases", context)
+        desk = self._desk
+        await desk.fail_if_told("RenewLeases", context)
+        desk.renewals.append(request)
         for renewal in request.renewals:
-            self._desk.progress.setdefault(renewal.token, []).append(renewal.progress)
+            desk.progress.setdefault(renewal.token, []).append(renewal.progress)
         held = {renewal.token for renewal in request.renewals}
-        await self._desk.notify()
-        stop = (self._desk.stop_tokens | self._desk.lost_tokens) & held
-        return leases.RenewLeasesResponse(stop_tokens=stop)
+        if desk.holds:
+            await self._hold(held, request.wait.ToMilliseconds() / 1000)
+        await desk.notify()
+        return leases.RenewLeasesResponse(stop_tokens=desk.to_stop(held))
+
+    async def _hold(self, held: set[str], wait_s: float) -> None:
+        desk = self._desk
+        desk.open_renewals.append(held)
+        await desk.notify()
+        try:
+            async with asyncio.timeout(wait_s), desk.changed:
+                await desk.changed.wait_for(lambda: desk.to_stop(held))
+        except TimeoutError:
+            pass
+        finally:
+            desk.open_renewals.remove(held)
 
     async def FinishJobs(self, request: Any, context: Any) -> leases.FinishJobsResponse:
         desk = self._desk
@@ -235,6 +263,7 @@ async def test_short_jobs_are_leased_ahead_and_reported_together(
 
 
 async def test_long_jobs_are_not_leased_ahead(service: Service, desk: Desk) -> None:
+    desk.holds = False
     for number in range(5):
         await desk.add(f"t{number}", "HANG", program_hash="probe")
     await desk.until(lambda: len(desk.progress.get("t1", ())) > 3)
@@ -280,7 +309,7 @@ async def test_what_a_renewal_names_is_stopped(service: Service, desk: Desk) -> 
     for token in ("cancelled", "running"):
         await desk.add(token, "HANG", program_hash="probe")
     await desk.until(lambda: desk.leased == {"cancelled", "running"})
-    desk.stop_tokens.add("cancelled")
+    await desk.stop("cancelled")
     await desk.finished("cancelled")
     assert desk.outcomes["cancelled"].HasField("stopped")
     assert desk.leased == {"running"}
@@ -295,10 +324,95 @@ async def test_a_lost_lease_is_stopped_and_its_outcome_dropped(
     await desk.add("lost", "HANG", program_hash="probe")
     await desk.until(lambda: "lost" in desk.leased)
     desk.lost_tokens.add("lost")
+    await desk.notify()
     await desk.until(lambda: "lost" in desk.refused)
     await desk.add("next", program_hash="sweep", runs=5, variables_json=VALUES)
     await desk.finished("next")
     assert "lost" not in desk.outcomes
+
+
+@pytest.fixture
+async def patient(settings: ExecutionSettings, probes: dict[str, str]) -> AsyncIterator[Service]:
+    """A service that would be late if it learned from its next renewal what must stop."""
+    slow = settings.model_copy(update={"lease_renewal_s": 1000.0, "lease_duration_s": 3000.0})
+    async with LocalEngine(3, emulators={**EMULATORS, **probes}) as engine:
+        service = Service(slow, engine)
+        yield service
+        await service.end()
+
+
+async def test_a_renewal_held_open_stops_one_job_after_the_other(
+    patient: Service, desk: Desk
+) -> None:
+    desk.queue.extend(
+        ("HANG", leases.JobLease(token=token, job_id=token, program_hash="probe"))
+        for token in ("a", "b", "c")
+    )
+    await desk.notify()
+    await desk.until(lambda: desk.open_renewals == [{"a", "b", "c"}])
+    await desk.stop("a")
+    await desk.finished("a")
+    await desk.until(lambda: desk.open_renewals == [{"b", "c"}])
+    await desk.stop("b")
+    await desk.finished("b")
+    assert desk.outcomes["b"].HasField("stopped")
+    await desk.until(lambda: desk.open_renewals == [{"c"}])
+    assert len(desk.renewals) == 3
+    assert desk.leased == {"c"}
+
+
+async def test_a_job_leased_since_is_covered_by_the_next_renewal(
+    service: Service, desk: Desk
+) -> None:
+    await desk.add("first", "HANG", program_hash="probe")
+    await desk.until(lambda: desk.open_renewals == [{"first"}])
+    await desk.add("second", "HANG", program_hash="probe")
+    # The one before was given up: there is one at a time.
+    await desk.until(lambda: desk.open_renewals == [{"first", "second"}])
+    await desk.stop("second")
+    await desk.finished("second")
+    assert desk.leased == {"first"}
+
+
+async def test_a_renewal_without_news_is_followed_by_another(
+    settings: ExecutionSettings, probes: dict[str, str], desk: Desk
+) -> None:
+    """It is held for a third of the lease, so the lease never runs out."""
+    short = settings.model_copy(update={"lease_duration_s": 0.6})
+    async with LocalEngine(1, emulators=probes) as engine:
+        service = Service(short, engine)
+        await desk.add("t", "HANG", program_hash="probe")
+        await desk.until(lambda: len(desk.renewals) > 5)
+        await service.end()
+    assert {request.wait.ToMilliseconds() for request in desk.renewals} == {200}
+    assert {request.lease_duration.ToMilliseconds() for request in desk.renewals} == {600}
+
+
+@pytest.mark.parametrize("holds", [True, False])
+async def test_renewals_are_few(service: Service, desk: Desk, holds: bool) -> None:
+    """However many jobs there are, and also where JobService answers at once."""
+    desk.holds = holds
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    await desk.add("long", "HANG", program_hash="probe")
+    tokens = [f"t{number}" for number in range(200)]
+    for token in tokens:
+        await desk.add(token, "CHATTER", program_hash="probe")
+    await desk.finished(*tokens)
+    calls_due = (loop.time() - begun) / service.settings.lease_renewal_s
+    assert len(desk.renewals) <= 1 + calls_due
+
+
+async def test_a_cancel_is_not_answered_again_and_again(service: Service, desk: Desk) -> None:
+    """The work is over when the cancel comes, and its outcome cannot be reported."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    desk.failing["FinishJobs"] = [UNAVAILABLE] * 9
+    await desk.stop("t")
+    await desk.add("t", "CHATTER", program_hash="probe")
+    await desk.finished("t")
+    calls_due = (loop.time() - begun) / service.settings.lease_renewal_s
+    assert len(desk.renewals) <= 2 + calls_due
 
 
 async def test_stopping_gives_back_what_runs(service: Service, desk: Desk) -> None:

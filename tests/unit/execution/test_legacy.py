@@ -29,14 +29,14 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Pulser warns that its old n
     ],
 )
 def test_known_options(text: str | None, options: LegacyOptions) -> None:
-    assert read_legacy_options(text) == options
+    assert read_legacy_options(text, "EMU_FREE") == options
 
 
 def test_everything_the_client_can_say_is_understood() -> None:
     from pasqal_cloud.device import EmuFreeConfig
 
     sent = EmuFreeConfig(with_noise=True, strict_validation=True).to_dict()
-    assert read_legacy_options(json.dumps(sent)) == LegacyOptions(True, True)
+    assert read_legacy_options(json.dumps(sent), "EMU_FREE") == LegacyOptions(True, True)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_everything_the_client_can_say_is_understood() -> None:
 )
 def test_bad_options(text: str, sentence: str) -> None:
     with pytest.raises(JobError, match=sentence):
-        read_legacy_options(text)
+        read_legacy_options(text, "EMU_FREE")
 
 
 def test_standard_noise_is_that_of_pulser() -> None:

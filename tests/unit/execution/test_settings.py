@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from tweezer.execution.emulators.registry import EMULATORS
 from tweezer.execution.settings import ExecutionSettings
 
 
@@ -14,7 +15,7 @@ def test_defaults_fit_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     settings = ExecutionSettings()
     assert settings.execution_workers == len(os.sched_getaffinity(0))
-    assert settings.execution_device_types == ("EMU_FREE",)
+    assert settings.execution_device_types == tuple(EMULATORS)
     assert settings.execution_worker_memory_bytes is not None
     assert str(os.getpid()) in settings.execution_name
 
@@ -31,7 +32,7 @@ def test_limits_are_set_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"execution_device_types": ("FRESNEL",)}, "there is no emulator for FRESNEL"),
+        ({"execution_device_types": ("EMU_XYZ",)}, "there is no emulator for EMU_XYZ"),
         ({"max_message_bytes": 2**25}, "does not fit into max_message_bytes"),
         ({"lease_duration_s": 0.5}, "at most half of lease_duration_s"),
         ({"execution_workers": 0}, "greater than or equal to 1"),

@@ -14,6 +14,14 @@ def final_counter(results: Results) -> dict[str, int] | None:
         return None
 
 
+def measured(results: Results) -> dict[str, int]:
+    """Returns the counts at the end of a sequence that was emulated to be measured there."""
+    counter = final_counter(results)
+    if counter is None:
+        raise AssertionError("a measurement at the end of the sequence left no bitstrings")
+    return counter
+
+
 def exactly(shots: int, counter: Mapping[str, int]) -> dict[str, int]:
     """Returns `shots` of the counted shots, drawn at random; the counter holds as many or more.
 

@@ -1,4 +1,4 @@
-"""The legacy emulator options of EMU_FREE, which older clients send as `configuration`."""
+"""The legacy emulator options, which older clients send as `configuration`."""
 
 import json
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class LegacyOptions:
     """Check the job as if it were for a QPU."""
 
 
-def read_legacy_options(text: str | None) -> LegacyOptions:
+def read_legacy_options(text: str | None, device_type: str) -> LegacyOptions:
     """Reads the options; raises JobError for one that is unknown or has a wrong type.
 
     An unknown option is refused, not ignored: its author expects it to change the result.
@@ -36,10 +36,10 @@ def read_legacy_options(text: str | None) -> LegacyOptions:
         if options is not None and not isinstance(options, dict):
             raise TypeError("it is not a JSON object")
     given = {name: value for name, value in (options or {}).items() if value is not None}
-    _check_result_types(given.pop("result_types", []))
+    _check_result_types(given.pop("result_types", []), device_type)
     if unknown := sorted(given.keys() - set(_FLAGS)):
         raise JobError(
-            f"The configuration has options that EMU_FREE does not know: {', '.join(unknown)}."
+            f"The configuration has options that {device_type} does not know: {', '.join(unknown)}."
         )
     for name, value in given.items():
         if not isinstance(value, bool):
@@ -47,9 +47,9 @@ def read_legacy_options(text: str | None) -> LegacyOptions:
     return LegacyOptions(**given)
 
 
-def _check_result_types(wanted: Any) -> None:
+def _check_result_types(wanted: Any, device_type: str) -> None:
     if not isinstance(wanted, list) or any(kind != "counter" for kind in wanted):
-        raise JobError("The only result type of EMU_FREE is counter.")
+        raise JobError(f"The only result type of {device_type} is counter.")
 
 
 def standard_noise() -> NoiseModel:

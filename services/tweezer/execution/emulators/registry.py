@@ -18,6 +18,9 @@ Emulator = Callable[[Task, Report], bytes]
 #: Module and function of each device type.
 EMULATORS: Final[Mapping[str, str]] = {
     "EMU_FREE": "tweezer.execution.emulators.free:emulate",
+    "EMU_FRESNEL": "tweezer.execution.emulators.qpu:emulate_qpu",
+    "FRESNEL": "tweezer.execution.emulators.qpu:run_qpu",
+    "FRESNEL_CAN1": "tweezer.execution.emulators.qpu:run_qpu",
 }
 
 
