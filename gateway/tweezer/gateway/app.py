@@ -13,13 +13,31 @@ from tweezer.gateway.asgi.request_id import RequestId
 from tweezer.gateway.calls import Backend
 from tweezer.gateway.documentation import describe
 from tweezer.gateway.errors import add_error_handlers
-from tweezer.gateway.routes import account, auth, batches, devices, health, jobs, results
+from tweezer.gateway.routes import (
+    account,
+    auth,
+    batch_changes,
+    batches,
+    devices,
+    docs,
+    events,
+    health,
+    jobs,
+    legacy,
+    not_offered,
+    ovh,
+    results,
+)
 from tweezer.gateway.settings import GatewaySettings
 from tweezer.gateway.stubs import Stubs
 
 _DESCRIPTION = """\
 The Pasqal Cloud batch API on your own machines. Core paths are served at the root and under
 `/core-fast`, the account API under `/account`.
+
+What is being stopped (`CANCELING`) is shown as `RUNNING`, in statuses and in counts: today's
+clients do not know the other word. A filter for `RUNNING` finds both, one for `CANCELING` what is
+being stopped.
 """
 
 
@@ -30,7 +48,7 @@ def create_app(settings: GatewaySettings, stubs: Stubs) -> FastAPI:
         description=_DESCRIPTION,
         version=version("tweezer"),
         routes=list(_routes()),
-        # Their pages load scripts from elsewhere.
+        # Their pages load scripts from elsewhere; routes.docs does without.
         docs_url=None,
         redoc_url=None,
         # A redirect has no JSON body, and some clients drop the token on the way.
@@ -53,5 +71,19 @@ def _routes() -> Iterator[BaseRoute]:
     They are handed over as they are, because FastAPI's routers within routers cost each request
     more than the route itself.
     """
-    for module in (batches, jobs, results, devices, auth, account, health):
+    for module in (
+        batches,
+        jobs,
+        results,
+        ovh,
+        batch_changes,
+        events,
+        legacy,
+        devices,
+        auth,
+        account,
+        health,
+        docs,
+        not_offered,
+    ):
         yield from module.router.routes

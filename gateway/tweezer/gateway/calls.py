@@ -1,5 +1,6 @@
 """How a route calls a service: with the caller's credential and a deadline."""
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast
@@ -37,16 +38,26 @@ async def call(
     method: grpc.aio.UnaryUnaryMultiCallable[_Request, _Response],
     message: _Request,
 ) -> _Response:
-    """Calls a service on behalf of the caller."""
-    return await method(
-        message,
-        timeout=backend_of(request).settings.gateway_call_deadline,
-        metadata=_credential(request),
-    )
+    """Calls a service on behalf of the caller.
+
+    All calls for a request share one deadline.
+    """
+    return await method(message, timeout=seconds_left(request), metadata=credential(request))
 
 
-def _credential(request: Request) -> tuple[tuple[str, str], ...]:
-    """Returns the Authorization header as it is; whether it is any good, the services decide."""
+def seconds_left(request: Request) -> float:
+    """Returns what is left of the time for a request; it runs from the first call."""
+    now = asyncio.get_running_loop().time()
+    if not hasattr(request.state, "deadline"):
+        request.state.deadline = now + backend_of(request).settings.gateway_call_deadline
+    return max(0.0, cast(float, request.state.deadline) - now)
+
+
+def credential(request: Request) -> tuple[tuple[str, str], ...]:
+    """Returns the metadata of a call: the Authorization header as it is.
+
+    Whether it is any good, the services decide.
+    """
     authorization = request.headers.get("authorization")
     if authorization is None:
         return ()

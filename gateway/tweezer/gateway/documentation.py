@@ -6,9 +6,26 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from tweezer.gateway.schemas.bodies import CreateBatch
+from tweezer.gateway.schemas.bodies import (
+    AddJobs,
+    CancelBatches,
+    CreateBatch,
+    CreateJobInBatch,
+    CreateOvhBatch,
+    SetTags,
+)
 from tweezer.gateway.schemas.envelopes import Failure, Invalid
 from tweezer.gateway.schemas.queries import parameters
+
+#: What routes read from bodies by themselves, so that FastAPI does not see it.
+BODIES: Final[tuple[type[BaseModel], ...]] = (
+    CreateBatch,
+    CreateOvhBatch,
+    CreateJobInBatch,
+    AddJobs,
+    SetTags,
+    CancelBatches,
+)
 
 _REFERENCE: Final = "#/components/schemas/{model}"
 
@@ -22,9 +39,10 @@ _ALWAYS: Final[dict[int | str, dict[str, Any]]] = {
 _ERRORS: Final[dict[int, dict[str, Any]]] = {
     400: {"model": Failure, "description": "The body cannot be decompressed."},
     401: {"model": Failure, "description": "No valid bearer token."},
+    403: {"model": Failure, "description": "The caller may not do this."},
     404: {"model": Failure, "description": "It does not exist, or is not the caller's."},
     409: {"model": Failure, "description": "It does not fit the present state."},
-    413: {"model": Failure, "description": "The body is too large."},
+    413: {"model": Failure, "description": "The body or the answer is too large."},
     415: {"model": Failure, "description": "The body is compressed with something else than gzip."},
     422: {"model": Invalid, "description": "Invalid input; each problem names its field."},
     429: {"model": Failure, "description": "A limit is reached."},
@@ -48,6 +66,8 @@ def query(model: type[BaseModel]) -> dict[str, Any]:
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
     """Returns the part of `openapi_extra=` that documents a JSON body."""
+    if model not in BODIES:
+        raise LookupError(f"{model.__name__} is not among the bodies that the page describes")
     schema = {"$ref": _REFERENCE.format(model=model.__name__)}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
@@ -71,8 +91,7 @@ def _page(app: FastAPI) -> dict[str, Any]:
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     }
-    # Routes read their bodies themselves, so FastAPI does not see the models.
-    for model in (CreateBatch,):
+    for model in BODIES:
         schema = model.model_json_schema(ref_template=_REFERENCE)
         components["schemas"].update(schema.pop("$defs", {}))
         components["schemas"][model.__name__] = schema

@@ -129,10 +129,10 @@ def problems_of(error: grpc.aio.AioRpcError, request: Request) -> list[Problem]:
     violations = _violations(error)
     if not violations:
         message = description_of(error)
-        return [{"loc": [_place(request, "")], "msg": message, "type": "value_error"}]
+        return [{"loc": located(request, ""), "msg": message, "type": "value_error"}]
     return [
         {
-            "loc": [_place(request, violation.field), *field_path(violation.field)],
+            "loc": located(request, violation.field),
             "msg": violation.description,
             "type": "value_error",
         }
@@ -145,10 +145,25 @@ def field_path(field: str) -> list[str | int]:
     return [int(index) if index else name for index, name in _FIELD_STEP.findall(field)]
 
 
-def _place(request: Request, field: str) -> str:
-    if request.method == "POST":
-        return "body"
-    return "path" if field in request.path_params else "query"
+def input_is(request: Request, field: str) -> None:
+    """Says which field of a service's request the body or the query of the request became.
+
+    The body `[{"runs": 1}]` becomes the field `jobs`: what the service calls `jobs[0].runs`, the
+    caller knows as `[0].runs`.
+    """
+    request.state.input_field = field_path(field)
+
+
+def located(request: Request, field: str) -> list[str | int]:
+    """Returns where in the HTTP request the field of a service's request is."""
+    steps = field_path(field)
+    if field in request.path_params:
+        return ["path", *steps]
+    own = getattr(request.state, "input_field", [])
+    if steps[: len(own)] == own:
+        steps = steps[len(own) :]
+    documented = request.scope["route"].openapi_extra or {}
+    return ["body" if "requestBody" in documented else "query", *steps]
 
 
 def _violations(

@@ -40,6 +40,10 @@ class GatewaySettings(ProcessSettings):
     that it gets an answer that says what happened."""
     gateway_download_deadline: float = Field(default=600.0, gt=0)
     """Deadline of a result download, in seconds."""
+    gateway_max_results_bytes: int = Field(default=32 * _MIB, ge=1024)
+    """Most bytes of result files in one answer; links to results have no such bound."""
+    gateway_events_keep_alive: float = Field(default=15.0, gt=0)
+    """Longest silence in a stream of events, in seconds; proxies close silent connections."""
     gateway_shutdown_grace: int = Field(default=10, ge=0)
     """How long running requests may go on when the process stops, in seconds."""
 

@@ -120,7 +120,21 @@ def _usual_answers() -> dict[str, Any]:
         progress=0,
         creation_order=0,
     )
-    specs = device_pb2.Device(device_type="EMU_FREE", specs='{"name":"x"}', public=True)
+    specs = device_pb2.Device(
+        id=PROJECT,
+        device_type="EMU_FREE",
+        status="UP",
+        average_queue_time=12,
+        max_atom_num=14,
+        is_emulator=True,
+        channels=["rydberg_global"],
+        allowed_result_types=["counter"],
+        default_result_types=["counter"],
+        description="Emulator.",
+        availability=device_pb2.DEVICE_AVAILABILITY_ACTIVE,
+        public=True,
+        specs='{"name":"x"}',
+    )
     return {
         "CreateBatch": batch.CreateBatchResponse(batch=pending, jobs=[new_job]),
         "GetBatch": batch.GetBatchResponse(batch=a_batch(sequence="<sequence>", job_ids=[JOB])),
@@ -128,17 +142,58 @@ def _usual_answers() -> dict[str, Any]:
             status=batch_pb2.BATCH_STATUS_RUNNING,
             job_counts=batch_pb2.JobCounts(done=1, running=1),
         ),
+        "WatchBatch": [
+            batch.WatchBatchResponse(
+                status=batch_pb2.BATCH_STATUS_PENDING, job_counts=batch_pb2.JobCounts(pending=2)
+            ),
+            batch.WatchBatchResponse(
+                status=batch_pb2.BATCH_STATUS_CANCELING,
+                job_counts=batch_pb2.JobCounts(canceling=1, running=1),
+            ),
+            batch.WatchBatchResponse(
+                status=batch_pb2.BATCH_STATUS_DONE, job_counts=batch_pb2.JobCounts(done=2)
+            ),
+        ],
         "ListBatches": batch.ListBatchesResponse(batches=[a_batch()], total_size=1),
         "GetJob": job.GetJobResponse(job=a_job(sequence="<built>")),
         "GetJobStatus": job.GetJobStatusResponse(status=job_pb2.JOB_STATUS_RUNNING),
         "ListJobs": job.ListJobsResponse(jobs=[a_job()], total_size=1),
         "GetResultLink": job.GetResultLinkResponse(ticket="t/i+c.k-et"),
+        "GetResult": [
+            job.GetResultResponse(chunk=b'{"counter":'),
+            job.GetResultResponse(chunk=b'{"01":7},"raw":null}'),
+        ],
+        "ListLastActivity": batch.ListLastActivityResponse(
+            projects=[batch.ProjectActivity(project_id=PROJECT, last_activity_time=CREATED)]
+        ),
         "DownloadResult": [
             job.DownloadResultResponse(chunk=b'{"counter":'),
             job.DownloadResultResponse(chunk=b'{"01":7}}'),
         ],
+        "AddJobs": batch.AddJobsResponse(batch=pending, jobs=[new_job]),
+        "CloseBatch": batch.CloseBatchResponse(batch=a_batch(sequence="<sequence>")),
+        "CancelBatch": batch.CancelBatchResponse(
+            batch=a_batch(status=batch_pb2.BATCH_STATUS_CANCELING, sequence="<sequence>")
+        ),
+        "CancelBatches": batch.CancelBatchesResponse(
+            batches=[a_batch(status=batch_pb2.BATCH_STATUS_CANCELED, sequence="<sequence>")],
+            errors={JOB: "batch not found"},
+        ),
+        "RepeatBatch": batch.RepeatBatchResponse(
+            batch=a_batch(id=JOB, parent_id=BATCH, sequence="<sequence>"),
+            jobs=[a_job(id=PROJECT, parent_id=JOB, batch_id=JOB)],
+        ),
+        "SetBatchTags": batch.SetBatchTagsResponse(
+            batch=a_batch(tags=["a", "b"], sequence="<sequence>")
+        ),
+        "CancelJob": job.CancelJobResponse(job=a_job(status=job_pb2.JOB_STATUS_CANCELED)),
+        "CancelJobs": job.CancelJobsResponse(
+            jobs=[a_job(status=job_pb2.JOB_STATUS_CANCELING)], errors={BATCH: "the job is DONE"}
+        ),
         "ListDevices": device.ListDevicesResponse(devices=[specs], total_size=1),
         "ListPublicDevices": device.ListPublicDevicesResponse(devices=[specs], total_size=1),
+        "GetDevice": device.GetDeviceResponse(device=specs),
+        "ListQueue": device.ListQueueResponse(batches=[a_batch()], total_size=1),
         "IssueToken": account.IssueTokenResponse(
             access_token="a.b.c", lifetime=Duration(seconds=3600)
         ),
@@ -156,8 +211,8 @@ def _usual_answers() -> dict[str, Any]:
 class Services:
     """What the services say and what they were asked.
 
-    An answer is a message, a list of messages for a stream, an exception, or a function from the
-    request to one of these, which may be a coroutine.
+    An answer is a message, a list or an async iterator of messages for a stream, an exception, or
+    a function from the request to one of these, which may be a coroutine.
     """
 
     answers: dict[str, Any] = field(default_factory=_usual_answers)
@@ -175,7 +230,9 @@ class Services:
             answer = answer(request)
         if inspect.isawaitable(answer):
             answer = await answer
-        for part in answer if isinstance(answer, list) else [answer]:
+        if not hasattr(answer, "__aiter__"):
+            answer = _each(answer if isinstance(answer, list) else [answer])
+        async for part in answer:
             if isinstance(part, Failure):
                 await context.abort(part.code, part.text)
             if isinstance(part, DomainError):
@@ -183,6 +240,11 @@ class Services:
             if isinstance(part, Exception):
                 raise part
             yield part
+
+
+async def _each(parts: list[Any]) -> AsyncIterator[Any]:
+    for part in parts:
+        yield part
 
 
 def _servicer(kind: type, services: Services, methods: Mapping[str, bool]) -> Any:

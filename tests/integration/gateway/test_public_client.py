@@ -1,5 +1,7 @@
 """The public client, unmodified, against the gateway over the network."""
 
+from uuid import UUID
+
 import grpc
 import pytest
 from pasqal_cloud.authentication import TokenProviderError
@@ -8,10 +10,16 @@ from pasqal_cloud.errors import BatchCreationError, BatchFetchingError, JobFetch
 from pasqal_cloud.http_client import HTTPClient
 from pasqal_cloud.job import CreateJob
 from pasqal_cloud.pasqal_cloud_client import PasqalCloudClient
-from pasqal_cloud.utils.filters import BatchFilters, JobFilters, PaginationParams
+from pasqal_cloud.utils.filters import (
+    BatchFilters,
+    CancelJobFilters,
+    JobFilters,
+    PaginationParams,
+    RebatchFilters,
+)
 
 from tweezer.rpc.errors import InvalidInput, NotFound, Unauthenticated
-from tweezer.v1 import batch_pb2
+from tweezer.v1 import batch_pb2, job_pb2
 from tweezer.v1 import batch_service_pb2 as batch
 from tweezer.v1 import job_service_pb2 as job
 
@@ -72,6 +80,57 @@ async def test_a_batch_is_created_and_read(connect, services, in_thread):
         call.metadata["authorization"] == "Bearer a.b.c"
         for call in services.calls
         if call.method != "IssueToken"
+    )
+
+
+async def test_an_open_batch_is_worked_with_and_ended(connect, services, in_thread):
+    def work():
+        sdk = connect()
+        batch = sdk.get_batch(BATCH)
+        batch.add_jobs([CreateJob(runs=7, variables={"omega": 1.5})])
+        batch.set_tags(["a", "b"])
+        batch.retry(batch.ordered_jobs[0])
+        batch.close()
+        batch.cancel()
+        return batch
+
+    closed = await in_thread(work)
+
+    changes = {
+        call.method: call.request
+        for call in services.calls
+        if call.method not in ("IssueToken", "GetBatch", "ListJobs")
+    }
+    assert list(changes) == ["AddJobs", "SetBatchTags", "CloseBatch", "CancelBatch"]
+    # The client names all keys of a job that it repeats.
+    assert changes["AddJobs"].jobs[0].variables_json == '{"omega":5}'
+    assert list(changes["SetBatchTags"].tags) == ["a", "b"]
+    assert [j.id for j in closed.ordered_jobs] == [JOB]
+
+
+async def test_batches_and_jobs_are_cancelled_and_repeated(connect, services, in_thread):
+    def work():
+        sdk = connect()
+        return (
+            sdk.cancel_job(JOB),
+            sdk.cancel_jobs(BATCH, CancelJobFilters(min_runs=3)),
+            sdk.cancel_batch(BATCH),
+            sdk.cancel_batches([BATCH, JOB]),
+            sdk.rebatch(BATCH, RebatchFilters(id=[JOB], status=["ERROR"])),
+        )
+
+    job_, jobs, batch_, batches, repeated = await in_thread(work)
+
+    assert job_.status == "CANCELED"
+    assert ([j.id for j in jobs.jobs], jobs.errors) == ([JOB], {UUID(BATCH): "the job is DONE"})
+    assert batch_.status == "RUNNING"  # it is being stopped
+    assert [b.id for b in batches.batches] == [BATCH]
+    assert batches.errors == {UUID(JOB): "batch not found"}
+    assert (repeated.id, repeated.parent_id) == (JOB, BATCH)
+    requests = {call.method: call.request for call in services.calls}
+    assert requests["CancelJobs"].filter == job_pb2.JobFilter(min_runs=3)
+    assert requests["RepeatBatch"].filter == job_pb2.JobFilter(
+        ids=[JOB], statuses=[job_pb2.JOB_STATUS_ERROR]
     )
 
 

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tweezer.gateway.convert import batches, jobs, times, words
+from tweezer.gateway.convert import batches, jobs, statuses, times, words
 from tweezer.gateway.schemas import fields
 from tweezer.gateway.schemas.answers import BatchDetail, JobFull
 from tweezer.v1 import batch_pb2, job_pb2
@@ -46,9 +46,10 @@ def test_moments_are_printed_with_a_z(nanos, text):
 @pytest.mark.parametrize(
     ("table", "documented", "name"),
     [
-        (words.BATCH_STATUS_OF, fields.BatchStatusWord, "BatchStatus"),
-        (words.JOB_STATUS_OF, fields.JobStatusWord, "JobStatus"),
+        (statuses.BATCH_STATUS_OF, fields.BatchStatusWord, "BatchStatus"),
+        (statuses.JOB_STATUS_OF, fields.JobStatusWord, "JobStatus"),
         (words.QUEUE_PRIORITY_OF, fields.QueuePriorityWord, "QueuePriority"),
+        (words.DEVICE_AVAILABILITY_OF, fields.DeviceAvailabilityWord, "DeviceAvailability"),
         (words.JOB_ORIGIN_OF, fields.JobOriginWord, "JobOrigin"),
         (words.SORT_DIRECTION_OF, fields.SortDirectionWord, "SortDirection"),
     ],
@@ -66,12 +67,40 @@ def test_protos_documentation_and_contract_have_the_same_words(contract, table, 
         },
     )
 )
-def test_counts_name_exactly_the_statuses_that_occur(counts):
-    assert batches.job_counts(counts) == {
+def test_counts_name_exactly_the_statuses_that_are_shown(counts):
+    shown = {
         word: getattr(counts, word.lower())
-        for word in words.JOB_STATUS_OF
-        if getattr(counts, word.lower())
+        for word in statuses.JOB_STATUS_OF
+        if word != "CANCELING"
     }
+    shown["RUNNING"] += counts.canceling
+
+    assert statuses.job_counts(counts) == {word: count for word, count in shown.items() if count}
+
+
+def test_what_is_being_stopped_is_shown_as_running():
+    assert statuses.BATCH_STATUS[batch_pb2.BATCH_STATUS_CANCELING] == "RUNNING"
+    assert statuses.JOB_STATUS[job_pb2.JOB_STATUS_CANCELING] == "RUNNING"
+    assert "CANCELING" not in {*statuses.BATCH_STATUS.values(), *statuses.JOB_STATUS.values()}
+
+
+@pytest.mark.parametrize(
+    ("given", "selected"),
+    [
+        ([], []),
+        (["DONE", "DONE"], ["DONE"]),
+        (["RUNNING"], ["RUNNING", "CANCELING"]),
+        (["CANCELING"], ["CANCELING"]),
+        (["CANCELING", "RUNNING"], ["CANCELING", "RUNNING"]),
+    ],
+)
+def test_a_filter_for_running_finds_what_is_shown_as_running(given, selected):
+    assert statuses.batch_statuses(given) == [
+        batch_pb2.BatchStatus.Value(f"BATCH_STATUS_{word}") for word in selected
+    ]
+    assert statuses.job_statuses(given) == [
+        job_pb2.JobStatus.Value(f"JOB_STATUS_{word}") for word in selected
+    ]
 
 
 def _timestamps():
@@ -84,7 +113,7 @@ BATCHES = st.builds(
     batch_pb2.Batch,
     id=UUIDS,
     parent_id=st.none() | UUIDS,
-    status=st.sampled_from(list(words.BATCH_STATUS)),
+    status=st.sampled_from(list(statuses.BATCH_STATUS)),
     open=st.booleans(),
     device_type=TEXTS,
     user_id=TEXTS,
@@ -107,7 +136,7 @@ JOBS = st.builds(
     job_pb2.Job,
     id=UUIDS,
     parent_id=st.none() | UUIDS,
-    status=st.sampled_from(list(words.JOB_STATUS)),
+    status=st.sampled_from(list(statuses.JOB_STATUS)),
     runs=st.none() | st.integers(0, 2**31 - 1),
     batch_id=UUIDS,
     project_id=UUIDS,

@@ -1,7 +1,7 @@
 """Pages of lists."""
 
 from tweezer.gateway.convert import words
-from tweezer.gateway.schemas.queries import PageQuery
+from tweezer.gateway.schemas.queries import PageQuery, SliceQuery
 from tweezer.v1.paging_pb2 import Page
 
 
@@ -13,3 +13,8 @@ def page_of(query: PageQuery) -> Page:
         order_by=query.order_by,
         direction=words.SORT_DIRECTION_OF[query.order_by_direction],
     )
+
+
+def slice_of(query: SliceQuery) -> Page:
+    """Returns the part of a list that a query asks for; the service knows the order."""
+    return Page(size=query.limit, skip=query.offset)

@@ -15,12 +15,17 @@ from tweezer.gateway.schemas.answers import (
     BatchListItem,
     BatchStatusResponse,
     BatchWithJobs,
+    ProjectLastActivity,
 )
 from tweezer.gateway.schemas.bodies import CreateBatch
 from tweezer.gateway.schemas.envelopes import Success, SuccessPage
 from tweezer.gateway.schemas.fields import AnyUuid
-from tweezer.gateway.schemas.queries import BatchQuery
-from tweezer.v1.batch_service_pb2 import GetBatchRequest, GetBatchStatusRequest
+from tweezer.gateway.schemas.queries import ActivityQuery, BatchQuery
+from tweezer.v1.batch_service_pb2 import (
+    GetBatchRequest,
+    GetBatchStatusRequest,
+    ListLastActivityRequest,
+)
 
 router = APIRouter(tags=["batches"])
 
@@ -52,7 +57,8 @@ async def get_batch_status(request: Request, batch_id: BatchId) -> Response:
     """Returns the status and the job counts only: what a client polls."""
     stub = backend_of(request).stubs.batches
     message = GetBatchStatusRequest(batch_id=batch_id)
-    return jsend.success(batches.batch_status(await call(request, stub.GetBatchStatus, message)))
+    response = await call(request, stub.GetBatchStatus, message)
+    return jsend.success(batches.batch_status(response))
 
 
 @router.get(
@@ -84,4 +90,20 @@ async def create_batch(request: Request) -> Response:
     body = await read_json(request, CreateBatch, backend.settings.gateway_max_body_values)
     message = batches.create_request(body)
     response = await call(request, backend.stubs.batches.CreateBatch, message)
-    return jsend.success(batches.created_batch(response))
+    return jsend.success(batches.batch_with_jobs(response.batch, response.jobs))
+
+
+@router.get(
+    "/api/v1/batches/last_activity",
+    summary="Get when projects were last active",
+    response_model=Success[list[ProjectLastActivity]],
+    responses=errors(401, 403, 422),
+    openapi_extra=bearer(**query(ActivityQuery)),
+)
+async def get_last_activity(request: Request) -> Response:
+    """Returns when each project last created a batch or added a job. For operators."""
+    wanted = read_query(request, ActivityQuery)
+    stub = backend_of(request).stubs.batches
+    message = ListLastActivityRequest(project_ids=wanted.project_id)
+    response = await call(request, stub.ListLastActivity, message)
+    return jsend.success(batches.last_activity(response))

@@ -6,14 +6,14 @@ from fastapi import APIRouter, Path, Request, Response
 
 from tweezer.gateway import jsend
 from tweezer.gateway.calls import backend_of, call
-from tweezer.gateway.convert import jobs, words
+from tweezer.gateway.convert import jobs, statuses
 from tweezer.gateway.documentation import bearer, errors, query
 from tweezer.gateway.query_string import read_query
 from tweezer.gateway.schemas.answers import JobFull, JobPartialV2, JobStatusResponse
 from tweezer.gateway.schemas.envelopes import Success, SuccessPage
 from tweezer.gateway.schemas.fields import AnyUuid
 from tweezer.gateway.schemas.queries import JobQuery
-from tweezer.v1.job_service_pb2 import GetJobRequest, GetJobStatusRequest
+from tweezer.v1.job_service_pb2 import CancelJobRequest, GetJobRequest, GetJobStatusRequest
 
 router = APIRouter(tags=["jobs"])
 
@@ -61,4 +61,18 @@ async def get_job_status(request: Request, job_id: JobId) -> Response:
     """Returns the status only: what a client polls."""
     stub = backend_of(request).stubs.jobs
     response = await call(request, stub.GetJobStatus, GetJobStatusRequest(job_id=job_id))
-    return jsend.success({"status": words.JOB_STATUS[response.status]})
+    return jsend.success({"status": statuses.JOB_STATUS[response.status]})
+
+
+@router.patch(
+    "/api/v2/jobs/{job_id}/cancel",
+    summary="Cancel a job",
+    response_model=Success[JobPartialV2],
+    responses=errors(401, 404, 409, 422),
+    openapi_extra=bearer(),
+)
+async def cancel_job(request: Request, job_id: JobId) -> Response:
+    """Cancels a job, running or not. Needs no body; 409 when the job is final."""
+    stub = backend_of(request).stubs.jobs
+    response = await call(request, stub.CancelJob, CancelJobRequest(job_id=job_id))
+    return jsend.success(jobs.job_row(response.job))

@@ -4,21 +4,28 @@ import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Final
 from urllib.parse import quote
+from uuid import UUID
 
 import grpc
+import orjson
 from fastapi import APIRouter, Path, Request, Response
 from starlette.responses import StreamingResponse
 
 from tweezer.gateway import jsend
+from tweezer.gateway.batch_jobs import check_visible, jobs_of
 from tweezer.gateway.calls import backend_of, call
 from tweezer.gateway.documentation import bearer, errors
+from tweezer.gateway.result_files import for_each, has_result, read_results
+from tweezer.gateway.routes.batches import BatchId
 from tweezer.gateway.routes.jobs import JobId
-from tweezer.gateway.schemas.answers import JobResult, ResultsLink
+from tweezer.gateway.schemas.answers import BatchResultsLinks, JobResult, ResultsLink
 from tweezer.gateway.schemas.envelopes import Success
+from tweezer.v1.job_pb2 import Job
 from tweezer.v1.job_service_pb2 import (
     DownloadResultRequest,
     DownloadResultResponse,
     GetResultLinkRequest,
+    GetResultLinkResponse,
 )
 
 router = APIRouter(tags=["results"])
@@ -44,19 +51,51 @@ async def get_results_link(request: Request, job_id: JobId) -> Response:
     """Returns a link that needs no token and expires; null while there is no result."""
     stub = backend_of(request).stubs.jobs
     response = await call(request, stub.GetResultLink, GetResultLinkRequest(job_id=job_id))
-    link: str | None = None
-    if response.url:
-        link = response.url
-    elif response.ticket:
-        link = f"{_base_url(request)}{_DOWNLOADS}{quote(response.ticket, safe='')}"
-    return jsend.success({"results_link": link})
+    return jsend.success({"results_link": _link(request, response)})
+
+
+@router.get(
+    "/api/v1/batches/{batch_id}/results_link",
+    summary="Get links to the results of a batch",
+    response_model=Success[BatchResultsLinks],
+    responses=errors(401, 404, 422),
+    openapi_extra=bearer(),
+)
+async def get_batch_results_links(request: Request, batch_id: BatchId) -> Response:
+    """Returns a link for each job that has a result."""
+    stub = backend_of(request).stubs.jobs
+
+    async def link_of(job: Job) -> str | None:
+        return _link(
+            request, await call(request, stub.GetResultLink, GetResultLinkRequest(job_id=job.id))
+        )
+
+    await check_visible(request, batch_id)
+    done = [job for job in await jobs_of(request, batch_id) if has_result(job)]
+    links = await for_each(link_of, done)
+    found = {job.id: link for job, link in zip(done, links, strict=True) if link is not None}
+    return jsend.success({"results_links": found})
+
+
+@router.get(
+    "/api/v1/batches/{batch_id}/full_results",
+    summary="Get the results of a batch",
+    response_model=Success[dict[UUID, JobResult]],
+    responses=errors(401, 404, 413, 422),
+    openapi_extra=bearer(),
+)
+async def get_batch_full_results(request: Request, batch_id: BatchId) -> Response:
+    """Returns the result of each job that has one, by identifier; 413 when they are too large."""
+    await check_visible(request, batch_id)
+    files = await read_results(request, await jobs_of(request, batch_id))
+    return jsend.success({job_id: orjson.Fragment(file) for job_id, file in files.items()})
 
 
 @router.get(
     _DOWNLOADS + "{ticket:path}",
     summary="Download a result",
     response_model=JobResult,
-    responses=errors(404),
+    responses=errors(404, 422),
 )
 async def download_result(
     request: Request,
@@ -87,6 +126,15 @@ async def _file(
     finally:
         # The caller may have gone away.
         download.cancel()
+
+
+def _link(request: Request, response: GetResultLinkResponse) -> str | None:
+    """Returns the link to a result, if there is one."""
+    if response.url:
+        return response.url
+    if response.ticket:
+        return f"{_base_url(request)}{_DOWNLOADS}{quote(response.ticket, safe='')}"
+    return None
 
 
 def _base_url(request: Request) -> str:

@@ -1,19 +1,35 @@
 """Request bodies."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    RootModel,
     ValidationInfo,
     field_validator,
+    model_validator,
     with_config,
 )
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from tweezer.gateway.schemas.fields import DEPRECATED, AnyUuid, Int32, check_complete
+from tweezer.gateway.schemas.fields import (
+    DEPRECATED,
+    AnyUuid,
+    Int32,
+    Moment,
+    QueuePriorityWord,
+    check_complete,
+    uuid_or_nothing,
+)
+
+T = TypeVar("T")
+
+#: At least one item, because an empty list could be taken for "all".
+_Some = Annotated[list[T], Field(min_length=1, fail_fast=True)]
 
 
 @with_config(ConfigDict(strict=True))
@@ -87,3 +103,83 @@ class CreateBatch(BaseModel):
                 "conflict", "emulator is the old name of device_type and names another device"
             )
         return emulator
+
+
+class CreateOvhBatch(CreateBatch):
+    """A batch to create for an OVH user. Keys that are not listed are ignored."""
+
+    project_id: Annotated[str | None, AfterValidator(uuid_or_nothing)] = Field(  # type: ignore[assignment]
+        None,
+        description="Project that owns the batch; may be empty when the caller has just one.",
+    )
+
+
+class CreateJobInBatch(BaseModel):
+    """A job to add to an open batch. Keys that are not listed are ignored."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    batch_id: AnyUuid = Field(description="Batch the job is added to.")
+    runs: Int32 = Field(description="How often the sequence is repeated.")
+    variables: dict[str, Any] | None = Field(
+        None, description="Values of the sequence's variables."
+    )
+
+
+class AddJobs(RootModel[list[CreateJob]]):
+    """Jobs to add to a batch: a bare list."""
+
+    model_config = ConfigDict(strict=True)
+
+    root: list[CreateJob] = Field(min_length=1, fail_fast=True, description="At least one job.")
+
+
+class SetTags(RootModel[list[str]]):
+    """All tags of a batch from now on: a bare list."""
+
+    model_config = ConfigDict(strict=True)
+
+    root: list[str] = Field(fail_fast=True, description="Labels, without repetition.")
+
+
+class CancelBatches(BaseModel):
+    """Which batches to cancel: by `batch_ids`, by criteria that all must hold, or `cancel_all`.
+
+    Other keys are refused: a criterion that does not count would let too many batches be cancelled.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    batch_ids: _Some[AnyUuid] | None = Field(
+        None, description="Batches to cancel; the criteria do not count beside them."
+    )
+    project_id: _Some[AnyUuid] | None = Field(None, description="Owning projects.")
+    user_id: _Some[str] | None = Field(None, description="Creators.")
+    device_type: _Some[str] | None = Field(None, description="Devices.")
+    status: _Some[Literal["PENDING", "RUNNING"]] | None = Field(
+        None, description="Statuses; the others are final or being cancelled."
+    )
+    open: bool | None = Field(None, description="Whether jobs can still be added.")
+    start_date: Moment | None = Field(
+        None, description="Started at or after this time; UTC when it has no offset."
+    )
+    queue_priority: _Some[QueuePriorityWord] | None = Field(None, description="Queues.")
+    tags: _Some[str] | None = Field(None, description="Carries one of these tags.")
+    cancel_all: bool | None = Field(
+        None, description="Every batch of the caller's projects that is not final; stands alone."
+    )
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Self:
+        given = {
+            name for name in type(self).model_fields if getattr(self, name) not in (None, False)
+        }
+        if self.open is False:
+            given.add("open")
+        if not given:
+            raise PydanticCustomError(
+                "missing", "name batches in batch_ids, give criteria or set cancel_all"
+            )
+        if self.cancel_all and len(given) > 1:
+            raise PydanticCustomError("conflict", "cancel_all stands alone")
+        return self

@@ -1,5 +1,6 @@
 """Types of single fields that several models share."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
@@ -12,8 +13,14 @@ BatchStatusWord = Literal[
 ]
 JobStatusWord = Literal["PENDING", "RUNNING", "DONE", "ERROR", "CANCELED", "CANCELING"]
 QueuePriorityWord = Literal["CRITICAL", "HIGH", "MEDIUM", "LOW", "FREE"]
+DeviceAvailabilityWord = Literal["ACTIVE", "INACTIVE", "RETIRED"]
 JobOriginWord = Literal["CLIENT", "AZURE", "OVH", "UNKNOWN"]
 SortDirectionWord = Literal["ASC", "DESC"]
+
+#: What a filter by status says about the status that answers never show.
+CANCELING_IN_FILTERS: Final = (
+    "What is being stopped (CANCELING) is shown as RUNNING and found by both words."
+)
 
 #: Marks a field as deprecated for readers only: pydantic's own mark warns at each use.
 DEPRECATED: Final[dict[str, JsonValue]] = {"deprecated": True}
@@ -30,9 +37,29 @@ def canonical_uuid(text: str) -> str:
         raise PydanticCustomError("uuid_parsing", "Input should be a valid UUID") from None
 
 
+def uuid_or_nothing(text: str | None) -> str | None:
+    """Returns a UUID in the canonical spelling, or None for no text."""
+    return canonical_uuid(text) if text else None
+
+
 AnyUuid = Annotated[
     str, AfterValidator(canonical_uuid), WithJsonSchema({"type": "string", "format": "uuid"})
 ]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        # The public client sends naive times as they are; the API speaks UTC.
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError(
+            "date_out_of_range", "Input should be a date that exists"
+        ) from None
+
+
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
 
 
 def check_complete(complete: bool | None, info: ValidationInfo) -> bool | None:

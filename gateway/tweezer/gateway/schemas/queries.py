@@ -1,57 +1,47 @@
 """Query parameters of the lists."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from tweezer.gateway.schemas.fields import (
+    CANCELING_IN_FILTERS,
     DEPRECATED,
     AnyUuid,
     BatchStatusWord,
+    DeviceAvailabilityWord,
     Int32,
     JobOriginWord,
     JobStatusWord,
+    Moment,
     QueuePriorityWord,
     SortDirectionWord,
     check_complete,
 )
 
 
-def _in_utc(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        # The public client sends naive times as they are; the API speaks UTC.
-        return moment.replace(tzinfo=UTC)
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise PydanticCustomError(
-            "date_out_of_range", "Input should be a date that exists"
-        ) from None
-
-
-Moment = Annotated[datetime, AfterValidator(_in_utc)]
-
-
-class PageQuery(BaseModel):
-    """Which page of a list, and in which order."""
+class SliceQuery(BaseModel):
+    """Which part of a list whose order is fixed."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    order_by: str = Field("created_at", description="Column to order by.")
-    order_by_direction: SortDirectionWord = Field("DESC", description="Direction of the order.")
     limit: Annotated[int, Field(gt=0, lt=101)] = Field(100, description="Length of the page.")
     offset: Annotated[Int32, Field(ge=0)] = Field(
         0, description="Number of matching items to pass over."
     )
+
+
+class PageQuery(SliceQuery):
+    """Which part of a list, and in which order."""
+
+    order_by: str = Field("created_at", description="Column to order by.")
+    order_by_direction: SortDirectionWord = Field("DESC", description="Direction of the order.")
 
 
 class BatchQuery(PageQuery):
@@ -62,7 +52,9 @@ class BatchQuery(PageQuery):
     project_id: list[AnyUuid] = Field([], fail_fast=True, description="Owning projects.")
     user_id: list[str] = Field([], description="Creators.")
     device_type: list[str] = Field([], description="Devices.")
-    status: list[BatchStatusWord] = Field([], fail_fast=True, description="Statuses.")
+    status: list[BatchStatusWord] = Field(
+        [], fail_fast=True, description=f"Statuses. {CANCELING_IN_FILTERS}"
+    )
     open: bool | None = Field(None, description="Whether jobs can still be added.")
     complete: bool | None = Field(
         None, description="Inverse of `open`.", json_schema_extra=DEPRECATED
@@ -84,18 +76,19 @@ class BatchQuery(PageQuery):
         return check_complete(complete, info)
 
 
-class JobQuery(PageQuery):
+class JobConditions(BaseModel):
     """Which jobs: all conditions must hold, several values of one are alternatives."""
 
-    order_by: str = Field(
-        "created_at", description="Column to order by; creation_order ranks within a batch."
-    )
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
     id: list[AnyUuid] = Field([], fail_fast=True, description="Identifiers.")
     id__starts_with: str | None = Field(None, description="First characters of the identifier.")
     batch_id: list[AnyUuid] = Field([], fail_fast=True, description="Owning batches.")
     project_id: list[AnyUuid] = Field([], fail_fast=True, description="Owning projects.")
     user_id: list[str] = Field([], description="Creators.")
-    status: list[JobStatusWord] = Field([], fail_fast=True, description="Statuses.")
+    status: list[JobStatusWord] = Field(
+        [], fail_fast=True, description=f"Statuses. {CANCELING_IN_FILTERS}"
+    )
     min_runs: Int32 | None = Field(None, description="Least number of runs.")
     max_runs: Int32 | None = Field(None, description="Greatest number of runs.")
     errors: bool | None = Field(None, description="With errors, or without.")
@@ -108,6 +101,48 @@ class JobQuery(PageQuery):
     end_date: Moment | None = Field(
         None, description="Ended at or before this time; UTC when it has no offset."
     )
+
+
+class JobQuery(JobConditions, PageQuery):
+    """Which jobs, and which part of their list."""
+
+    order_by: str = Field(
+        "created_at", description="Column to order by; creation_order ranks within a batch."
+    )
+
+
+class JobSelection(JobConditions):
+    """Which jobs of a batch something is done to.
+
+    A condition that is not understood is refused: without it more jobs would be selected than
+    the caller meant.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DeviceQuery(PageQuery):
+    """Which devices: all conditions must hold, several values of one are alternatives."""
+
+    device_type: list[str] = Field([], description="Type names.")
+    availability: list[DeviceAvailabilityWord] = Field(
+        [], fail_fast=True, description="Whether batches can target them."
+    )
+    public: bool | None = Field(None, description="Whether anybody may see them.")
+
+
+class PublicDeviceQuery(DeviceQuery):
+    """Which of the devices that anybody may see."""
+
+    include_legacy: bool | None = Field(None, description="Ignored: there are no legacy devices.")
+
+
+class ActivityQuery(BaseModel):
+    """Whose activity."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    project_id: list[AnyUuid] = Field([], fail_fast=True, description="Projects.")
 
 
 class ProjectQuery(BaseModel):
