@@ -7,6 +7,7 @@ import typer
 
 from tweezer.cli.connection import connection
 from tweezer.cli.demo import demo
+from tweezer.cli.operate import batches, devices
 from tweezer.cli.serve import serve
 from tweezer.cli.up import up
 
@@ -19,3 +20,5 @@ app = typer.Typer(
 )
 for command in (up, serve, connection, demo):
     app.command()(command)
+app.add_typer(batches, name="batches")
+app.add_typer(devices, name="devices")
