@@ -44,9 +44,9 @@ def device(device: Device) -> dict[str, Any]:
         "default_result_types": list(device.default_result_types),
         "active": device.availability == DeviceAvailability.DEVICE_AVAILABILITY_ACTIVE,
         "description": device.description or None,
-        "bill_usage": False,
+        "bill_usage": device.bill_usage,
         "availability": words.DEVICE_AVAILABILITY[device.availability],
-        "has_execution_logs": False,
+        "has_execution_logs": device.has_execution_logs,
     }
 
 

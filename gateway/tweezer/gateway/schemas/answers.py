@@ -244,9 +244,9 @@ class Device(Answer):
         description="Whether `availability` is ACTIVE.", json_schema_extra=DEPRECATED
     )
     description: str | None = Field(description="What it is.")
-    bill_usage: bool = Field(description="Always false: nothing is billed.")
+    bill_usage: bool = Field(description="Whether its use is billed; nothing here is.")
     availability: DeviceAvailabilityWord = Field(description="Whether batches can target it.")
-    has_execution_logs: bool = Field(description="Always false: there are no logs.")
+    has_execution_logs: bool = Field(description="Whether its jobs have logs; none has at present.")
 
 
 class BatchQueueItem(Answer):

@@ -66,6 +66,8 @@ class Device(message.Message):
     AVAILABILITY_FIELD_NUMBER: builtins.int
     PUBLIC_FIELD_NUMBER: builtins.int
     SPECS_FIELD_NUMBER: builtins.int
+    BILL_USAGE_FIELD_NUMBER: builtins.int
+    HAS_EXECUTION_LOGS_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Identifier, fixed for a device type (UUID)."""
     device_type: builtins.str
@@ -88,6 +90,10 @@ class Device(message.Message):
     """Whether anybody may see it."""
     specs: builtins.str
     """The device in Pulser's abstract representation."""
+    bill_usage: builtins.bool
+    """Whether its use is billed; nothing here is."""
+    has_execution_logs: builtins.bool
+    """Whether logs of its jobs can be read; there are none at present."""
     @builtins.property
     def channels(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Channel names."""
@@ -117,10 +123,12 @@ class Device(message.Message):
         availability: DeviceAvailability.ValueType = ...,
         public: builtins.bool = ...,
         specs: builtins.str = ...,
+        bill_usage: builtins.bool = ...,
+        has_execution_logs: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_description", b"_description", "_max_atom_num", b"_max_atom_num", "_status_message", b"_status_message", "description", b"description", "max_atom_num", b"max_atom_num", "status_message", b"status_message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_description", b"_description", "_max_atom_num", b"_max_atom_num", "_status_message", b"_status_message", "allowed_result_types", b"allowed_result_types", "availability", b"availability", "average_queue_time", b"average_queue_time", "channels", b"channels", "default_result_types", b"default_result_types", "description", b"description", "device_type", b"device_type", "id", b"id", "is_emulator", b"is_emulator", "max_atom_num", b"max_atom_num", "public", b"public", "specs", b"specs", "status", b"status", "status_message", b"status_message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_description", b"_description", "_max_atom_num", b"_max_atom_num", "_status_message", b"_status_message", "allowed_result_types", b"allowed_result_types", "availability", b"availability", "average_queue_time", b"average_queue_time", "bill_usage", b"bill_usage", "channels", b"channels", "default_result_types", b"default_result_types", "description", b"description", "device_type", b"device_type", "has_execution_logs", b"has_execution_logs", "id", b"id", "is_emulator", b"is_emulator", "max_atom_num", b"max_atom_num", "public", b"public", "specs", b"specs", "status", b"status", "status_message", b"status_message"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = typing.Literal["_description", b"_description"]  # noqa: Y015
