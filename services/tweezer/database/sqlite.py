@@ -2,7 +2,7 @@
 
 Short reads run on the event loop's own thread: through an index they take some tens of
 microseconds, and a hop to another thread costs more than that. Writes and long reads have a thread
-each. See docs/performance.md for the figures.
+each.
 """
 
 import asyncio
