@@ -6,11 +6,11 @@ from collections.abc import Iterable
 import grpc
 import structlog
 
-from tweezer.batch.backoff import Backoff
 from tweezer.batch.store.device_pauses import paused_devices
 from tweezer.database.database import Database
 from tweezer.internal.v1.queue_service_pb2 import ApplyDevicePausesRequest, DevicePause
 from tweezer.internal.v1.queue_service_pb2_grpc import QueueServiceStub
+from tweezer.process.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 
@@ -52,9 +52,9 @@ class DevicePauseLoop:
             except grpc.aio.AioRpcError as error:
                 if self._backoff.is_first:
                     log.warning("JobService is away; pauses wait", code=error.code().name)
-                await self._backoff.wait()
+                await asyncio.sleep(self._backoff.wait_s())
             else:
-                self._backoff.succeeded()
+                self._backoff.reset()
                 await self._something_new.wait()
 
     async def _tell(self) -> None:

@@ -7,7 +7,6 @@ from typing import Final
 import grpc
 import structlog
 
-from tweezer.batch.backoff import Backoff
 from tweezer.batch.progress_intake import ProgressIntake
 from tweezer.batch.store.intents import (
     PendingIntent,
@@ -18,6 +17,7 @@ from tweezer.batch.store.intents import (
 from tweezer.database.database import Database
 from tweezer.internal.v1.queue_service_pb2 import ApplyIntentsRequest, BatchIntent
 from tweezer.internal.v1.queue_service_pb2_grpc import QueueServiceStub
+from tweezer.process.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 
@@ -79,10 +79,10 @@ class IntentLoop:
             if not intents:
                 await self._something_new.wait()
             elif await self._carry(intents):
-                self._backoff.succeeded()
+                self._backoff.reset()
             else:
                 # Not `wake`: a busy service must not knock at the door of one that is down.
-                await self._backoff.wait()
+                await asyncio.sleep(self._backoff.wait_s())
 
     async def _carry(
         self, intents: Sequence[PendingIntent], timeout_s: float | None = None

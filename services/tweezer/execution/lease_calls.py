@@ -6,7 +6,7 @@ from typing import Final
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
-from tweezer.execution.backoff import PASSING
+from tweezer.execution.attempts import PASSING
 from tweezer.execution.held_job import HeldJob
 from tweezer.execution.settings import ExecutionSettings
 from tweezer.internal.v1.lease_service_pb2 import (

@@ -7,7 +7,7 @@ from typing import Final
 import grpc
 import structlog
 
-from tweezer.execution.backoff import Backoff, pause
+from tweezer.execution.attempts import pause
 from tweezer.execution.emulators.task import JobError, Limits, Task
 from tweezer.execution.engines.engine import Engine, WorkerLost
 from tweezer.execution.held_job import Ending, HeldJob
@@ -19,6 +19,7 @@ from tweezer.execution.renewals import Renewals
 from tweezer.execution.settings import ExecutionSettings
 from tweezer.internal.v1.lease_service_pb2 import JobLease, JobOutcome, LeasedBatch
 from tweezer.internal.v1.lease_service_pb2_grpc import LeaseServiceStub
+from tweezer.process.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 

@@ -8,9 +8,10 @@ from typing import Final
 import grpc
 import structlog
 
-from tweezer.execution.backoff import PASSING, Backoff
+from tweezer.execution.attempts import PASSING
 from tweezer.internal.v1.lease_service_pb2 import FinishJobsRequest, JobOutcome
 from tweezer.internal.v1.lease_service_pb2_grpc import LeaseServiceStub
+from tweezer.process.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 

@@ -8,9 +8,10 @@ from weakref import WeakValueDictionary
 import grpc
 import structlog
 
-from tweezer.execution.backoff import PASSING, Backoff
+from tweezer.execution.attempts import PASSING
 from tweezer.internal.v1.program_service_pb2 import GetProgramRequest
 from tweezer.internal.v1.program_service_pb2_grpc import ProgramServiceStub
+from tweezer.process.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 

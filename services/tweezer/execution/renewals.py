@@ -5,9 +5,10 @@ from collections.abc import Mapping
 
 import grpc
 
-from tweezer.execution.backoff import Backoff, pause
+from tweezer.execution.attempts import pause
 from tweezer.execution.held_job import Ending, HeldJob
 from tweezer.execution.lease_calls import LeaseCalls
+from tweezer.process.backoff import Backoff
 
 
 class Renewals:

@@ -10,9 +10,9 @@ from tweezer.database.database import Database
 from tweezer.database.timestamps import Clock
 from tweezer.internal.v1 import progress_service_pb2 as pb
 from tweezer.internal.v1.progress_service_pb2_grpc import ProgressServiceStub
-from tweezer.job.backoff import backoff
 from tweezer.job.signals import Alarm, Pulse
 from tweezer.job.store import additions
+from tweezer.process.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 
@@ -43,13 +43,13 @@ class AdditionLoop:
 
     async def sweep(self) -> None:
         """Deals with the additions that are due."""
-        delays = backoff()
+        backoff = Backoff()
         while held := await self._due():
             try:
                 unknown = await self._never_committed(held)
             except grpc.aio.AioRpcError as error:
                 log.warning("BatchService does not say what it committed", code=error.code().name)
-                await asyncio.sleep(next(delays))
+                await asyncio.sleep(backoff.wait_s())
                 continue
             await self._settle(held, unknown)
 

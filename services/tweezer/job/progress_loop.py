@@ -10,10 +10,10 @@ import structlog
 from tweezer.database.database import Database
 from tweezer.internal.v1 import progress_service_pb2 as pb
 from tweezer.internal.v1.progress_service_pb2_grpc import ProgressServiceStub
-from tweezer.job.backoff import backoff
 from tweezer.job.conversion import progress_message
 from tweezer.job.store import progress
 from tweezer.job.store.progress import Progress
+from tweezer.process.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ class ProgressLoop:
     async def report(self) -> None:
         """Reports everything that is not acknowledged, trying until BatchService takes it."""
         behind = 0
-        delays = backoff()
+        backoff = Backoff()
         while True:
             news = await self._next_unreported(behind)
             if not news:
@@ -60,9 +60,9 @@ class ProgressLoop:
             except grpc.aio.AioRpcError as error:
                 log.warning("BatchService takes no progress", code=error.code().name)
                 # Read again after that: by then there may be newer progress of the same batches.
-                await asyncio.sleep(next(delays))
+                await asyncio.sleep(backoff.wait_s())
                 continue
-            delays = backoff()
+            backoff.reset()
             await self._acknowledge(news, unknown)
             behind = news[-1].seq
 

@@ -34,6 +34,10 @@ class NotAllowedNow(DomainError):
     """The request does not fit the state of the thing it names."""
 
 
+class AlreadyExists(DomainError):
+    """The name that the request gives is taken by something else."""
+
+
 class Unauthenticated(DomainError):
     """The call carries no valid credential."""
 
@@ -51,6 +55,7 @@ STATUS_OF: Final[Mapping[type[Exception], grpc.StatusCode]] = {
     InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
     NotAllowedNow: grpc.StatusCode.FAILED_PRECONDITION,
     IllegalTransition: grpc.StatusCode.FAILED_PRECONDITION,
+    AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     TooMuch: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Unavailable: grpc.StatusCode.UNAVAILABLE,

@@ -38,6 +38,7 @@ class CreateBatchRequest(message.Message):
     TAGS_FIELD_NUMBER: builtins.int
     WEBHOOK_FIELD_NUMBER: builtins.int
     ORIGIN_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
     project_id: builtins.str
     """Project that owns the batch; the caller is a member."""
     sequence: builtins.str
@@ -54,6 +55,10 @@ class CreateBatchRequest(message.Message):
     """URL that is told about results."""
     origin: job_pb2.JobOrigin.ValueType
     """Channel through which the batch comes in; unset means the ordinary API."""
+    request_id: builtins.str
+    """Names this call (any text up to 255 characters): sent again within a day by the same user, it
+    answers as the first time and does nothing. The same name for another request is ALREADY_EXISTS.
+    """
     @builtins.property
     def jobs(self) -> containers.RepeatedCompositeFieldContainer[batch_pb2.NewJob]:
         """Jobs; at least one unless `open`."""
@@ -75,10 +80,11 @@ class CreateBatchRequest(message.Message):
         tags: abc.Iterable[builtins.str] | None = ...,
         webhook: builtins.str | None = ...,
         origin: job_pb2.JobOrigin.ValueType = ...,
+        request_id: builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_backend_configuration", b"_backend_configuration", "_configuration_json", b"_configuration_json", "_device_type", b"_device_type", "_sequence", b"_sequence", "_webhook", b"_webhook", "backend_configuration", b"backend_configuration", "configuration_json", b"configuration_json", "device_type", b"device_type", "sequence", b"sequence", "webhook", b"webhook"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_backend_configuration", b"_backend_configuration", "_configuration_json", b"_configuration_json", "_device_type", b"_device_type", "_request_id", b"_request_id", "_sequence", b"_sequence", "_webhook", b"_webhook", "backend_configuration", b"backend_configuration", "configuration_json", b"configuration_json", "device_type", b"device_type", "request_id", b"request_id", "sequence", b"sequence", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_backend_configuration", b"_backend_configuration", "_configuration_json", b"_configuration_json", "_device_type", b"_device_type", "_sequence", b"_sequence", "_webhook", b"_webhook", "backend_configuration", b"backend_configuration", "configuration_json", b"configuration_json", "device_type", b"device_type", "jobs", b"jobs", "open", b"open", "origin", b"origin", "project_id", b"project_id", "sequence", b"sequence", "tags", b"tags", "webhook", b"webhook"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_backend_configuration", b"_backend_configuration", "_configuration_json", b"_configuration_json", "_device_type", b"_device_type", "_request_id", b"_request_id", "_sequence", b"_sequence", "_webhook", b"_webhook", "backend_configuration", b"backend_configuration", "configuration_json", b"configuration_json", "device_type", b"device_type", "jobs", b"jobs", "open", b"open", "origin", b"origin", "project_id", b"project_id", "request_id", b"request_id", "sequence", b"sequence", "tags", b"tags", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__backend_configuration: _TypeAlias = typing.Literal["backend_configuration"]  # noqa: Y015
     _WhichOneofArgType__backend_configuration: _TypeAlias = typing.Literal["_backend_configuration", b"_backend_configuration"]  # noqa: Y015
@@ -86,6 +92,8 @@ class CreateBatchRequest(message.Message):
     _WhichOneofArgType__configuration_json: _TypeAlias = typing.Literal["_configuration_json", b"_configuration_json"]  # noqa: Y015
     _WhichOneofReturnType__device_type: _TypeAlias = typing.Literal["device_type"]  # noqa: Y015
     _WhichOneofArgType__device_type: _TypeAlias = typing.Literal["_device_type", b"_device_type"]  # noqa: Y015
+    _WhichOneofReturnType__request_id: _TypeAlias = typing.Literal["request_id"]  # noqa: Y015
+    _WhichOneofArgType__request_id: _TypeAlias = typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
     _WhichOneofReturnType__sequence: _TypeAlias = typing.Literal["sequence"]  # noqa: Y015
     _WhichOneofArgType__sequence: _TypeAlias = typing.Literal["_sequence", b"_sequence"]  # noqa: Y015
     _WhichOneofReturnType__webhook: _TypeAlias = typing.Literal["webhook"]  # noqa: Y015
@@ -96,6 +104,8 @@ class CreateBatchRequest(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__configuration_json) -> _WhichOneofReturnType__configuration_json | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__device_type) -> _WhichOneofReturnType__device_type | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sequence) -> _WhichOneofReturnType__sequence | None: ...
     @typing.overload
@@ -325,8 +335,13 @@ class AddJobsRequest(message.Message):
 
     BATCH_ID_FIELD_NUMBER: builtins.int
     JOBS_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
     batch_id: builtins.str
     """Identifier of the batch."""
+    request_id: builtins.str
+    """Names this call (any text up to 255 characters): sent again within a day by the same user, it
+    answers as the first time and does nothing. The same name for another request is ALREADY_EXISTS.
+    """
     @builtins.property
     def jobs(self) -> containers.RepeatedCompositeFieldContainer[batch_pb2.NewJob]:
         """Jobs to add; at least one."""
@@ -336,12 +351,15 @@ class AddJobsRequest(message.Message):
         *,
         batch_id: builtins.str = ...,
         jobs: abc.Iterable[batch_pb2.NewJob] | None = ...,
+        request_id: builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_request_id", b"_request_id", "request_id", b"request_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "jobs", b"jobs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_request_id", b"_request_id", "batch_id", b"batch_id", "jobs", b"jobs", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__request_id: _TypeAlias = typing.Literal["request_id"]  # noqa: Y015
+    _WhichOneofArgType__request_id: _TypeAlias = typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
 
 @typing.final
 class AddJobsResponse(message.Message):
@@ -549,8 +567,13 @@ class RepeatBatchRequest(message.Message):
 
     BATCH_ID_FIELD_NUMBER: builtins.int
     FILTER_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
     batch_id: builtins.str
     """Identifier of the batch to repeat."""
+    request_id: builtins.str
+    """Names this call (any text up to 255 characters): sent again within a day by the same user, it
+    answers as the first time and does nothing. The same name for another request is ALREADY_EXISTS.
+    """
     @builtins.property
     def filter(self) -> job_pb2.JobFilter:
         """Which of its jobs; unset means all. At least one must match."""
@@ -560,12 +583,15 @@ class RepeatBatchRequest(message.Message):
         *,
         batch_id: builtins.str = ...,
         filter: job_pb2.JobFilter | None = ...,
+        request_id: builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["filter", b"filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_request_id", b"_request_id", "filter", b"filter", "request_id", b"request_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_id", b"batch_id", "filter", b"filter"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_request_id", b"_request_id", "batch_id", b"batch_id", "filter", b"filter", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__request_id: _TypeAlias = typing.Literal["request_id"]  # noqa: Y015
+    _WhichOneofArgType__request_id: _TypeAlias = typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
 
 @typing.final
 class RepeatBatchResponse(message.Message):
