@@ -201,3 +201,14 @@ def connection(stack: Stack) -> PasqalCloudConnection:
 def client(stack: Stack) -> PasqalCloudClient:
     """The public client."""
     return PasqalCloudClient(**stack.credentials())
+
+
+@pytest.fixture
+def operate(stack: Stack) -> Callable[..., None]:
+    """Runs a command of the operator on the stack, as `operate("batches", "pause", batch_id)`."""
+
+    def command(*words: str) -> None:
+        answer = run(TWEEZER, *words, "--data-dir", str(stack.data_dir))
+        assert answer.returncode == 0, answer.stderr
+
+    return command

@@ -1,12 +1,8 @@
 """What the public client can do to batches and jobs after it has made them."""
 
-import itertools
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,8 +17,6 @@ from pasqal_cloud.pasqal_cloud_client import PasqalCloudClient
 from pasqal_cloud.utils.filters import (
     BatchFilters,
     CancelJobFilters,
-    JobFilters,
-    PaginationParams,
     RebatchFilters,
 )
 from pulser import Pulse, Register, Sequence
@@ -199,16 +193,18 @@ def test_a_running_job_is_cancelled_and_the_next_runs(client: PasqalCloudClient)
         client.cancel_job(running)
 
 
-def test_jobs_are_cancelled_by_filter(client: PasqalCloudClient, stack: Any) -> None:
+def test_jobs_are_cancelled_by_filter(
+    client: PasqalCloudClient, operate: Callable[..., None]
+) -> None:
     batch = client.create_batch(
         pair().to_abstract_repr(), jobs=[], device_type="EMU_FREE", open=True
     )
-    _operate(stack, "batches", "pause", batch.id)
+    operate("batches", "pause", batch.id)
     jobs = [{"runs": runs, "variables": {"omega": 1.0}} for runs in (10, 20, 30)]
     batch = client.add_jobs(batch.id, jobs)
     answer = client.cancel_jobs(batch.id, CancelJobFilters(min_runs=20))
     assert sorted(job.runs for job in answer.jobs) == [20, 30]
-    _operate(stack, "batches", "resume", batch.id)
+    operate("batches", "resume", batch.id)
     client.close_batch(batch.id)
     until(lambda: client.get_batch_status(batch.id).value == "DONE")
     statuses = [job.status for job in client.get_batch(batch.id).ordered_jobs]
@@ -232,8 +228,10 @@ def test_many_batches_are_cancelled_and_the_others_named(client: PasqalCloudClie
     assert all(b.sequence_builder == pair().to_abstract_repr() for b in answer.batches)
 
 
-def test_a_paused_device_starts_nothing(client: PasqalCloudClient, stack: Any) -> None:
-    _operate(stack, "devices", "pause", "EMU_FREE")
+def test_a_paused_device_starts_nothing(
+    client: PasqalCloudClient, operate: Callable[..., None]
+) -> None:
+    operate("devices", "pause", "EMU_FREE")
     try:
         batch = client.create_batch(
             pair().to_abstract_repr(),
@@ -243,29 +241,5 @@ def test_a_paused_device_starts_nothing(client: PasqalCloudClient, stack: Any) -
         # Nothing says that nothing happens; the test of the queue itself is in the job service's.
         assert client.get_batch_status(batch.id).value == "PENDING"
     finally:
-        _operate(stack, "devices", "resume", "EMU_FREE")
+        operate("devices", "resume", "EMU_FREE")
     until(lambda: client.get_batch_status(batch.id).value == "DONE")
-
-
-def test_pages_over_more_than_three_hundred_jobs(client: PasqalCloudClient) -> None:
-    batch = client.create_batch(
-        pair().to_abstract_repr(), jobs=[], device_type="EMU_FREE", open=True
-    )
-    client.add_jobs(batch.id, [{"runs": 1, "variables": {"omega": 1.0}}] * 310)
-    seen = []
-    for offset in itertools.count(0, 100):
-        page = client.get_jobs(
-            JobFilters(batch_id=batch.id), PaginationParams(offset=offset, limit=100)
-        )
-        assert page.total == 310
-        seen += [job.id for job in page.results]
-        if len(page.results) < 100:
-            break
-    assert len(set(seen)) == 310
-    assert set(seen) == {job.id for job in client.get_batch(batch.id).ordered_jobs}
-    client.cancel_batch(batch.id)
-
-
-def _operate(stack: Any, *command: str) -> None:
-    tweezer = Path(sys.executable).parent / "tweezer"
-    subprocess.run([tweezer, *command, "--data-dir", stack.data_dir], check=True, timeout=PATIENCE)
