@@ -23,6 +23,14 @@ class ProcessSettings(BaseSettings):
     """`text` for people, `json` for log collectors."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe messages that are logged."""
+    otel_endpoint: str | None = None
+    """Where traces are sent, `http://<host>:4317` of a collector of OpenTelemetry; absent records
+    none. Needs the extra `tracing`; its OTEL_* variables hold too, for example of sampling."""
+    keepalive_s: float = Field(default=8.0, gt=0)
+    """Longest silence of another process during a call before it is asked for a sign of life, in
+    seconds."""
+    keepalive_timeout_s: float = Field(default=5.0, gt=0)
+    """How long the sign of life may take before the calls to that process fail, in seconds."""
     stop_on_stdin_close: bool = False
     """Stop when standard input closes: a supervisor holds the other end, so that its death, even
     by kill -9, leaves no orphan."""

@@ -49,6 +49,9 @@ ACCESS: Final[Mapping[str, Access]] = {
     f"{_PUBLIC}OperatorService/ResumeBatch": Access.OPERATOR,
     f"{_PUBLIC}OperatorService/PauseDevice": Access.OPERATOR,
     f"{_PUBLIC}OperatorService/ResumeDevice": Access.OPERATOR,
+    f"{_PUBLIC}OperatorService/Vacuum": Access.OPERATOR,
+    f"{_PUBLIC}WebhookService/ListWebhookMessages": Access.OPERATOR,
+    f"{_PUBLIC}WebhookService/ResendWebhookMessages": Access.OPERATOR,
     # The password in the request is the credential.
     f"{_PUBLIC}AccountService/IssueToken": Access.ANYBODY,
     f"{_PUBLIC}AccountService/ListProjects": Access.USER,
@@ -56,6 +59,7 @@ ACCESS: Final[Mapping[str, Access]] = {
     f"{_INTERNAL}QueueService/ApplyIntents": Access.SERVICE,
     f"{_INTERNAL}QueueService/ApplyDevicePauses": Access.SERVICE,
     f"{_INTERNAL}QueueService/ListBatchJobs": Access.SERVICE,
+    f"{_INTERNAL}QueueService/ForgetBatches": Access.SERVICE,
     f"{_INTERNAL}ProgressService/ReportProgress": Access.SERVICE,
     f"{_INTERNAL}ProgressService/ResolveAdditions": Access.SERVICE,
     f"{_INTERNAL}LeaseService/LeaseJobs": Access.SERVICE,

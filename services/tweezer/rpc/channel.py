@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import grpc
 
+from tweezer.process import propagation
+from tweezer.process.channels import channel_options
 from tweezer.rpc.service_key import SCHEME, read_service_key
 from tweezer.rpc.settings import RpcSettings
 
@@ -16,7 +18,8 @@ _RETRIES: Final = json.dumps(
     {
         "methodConfig": [
             {
-                # Internal calls can be repeated: each says the whole of what should be so.
+                # Internal calls can be repeated: each says the whole of what should be so. gRPC
+                # draws each wait at random around the value.
                 "name": [{}],
                 "retryPolicy": {
                     "maxAttempts": 4,
@@ -36,20 +39,15 @@ def open_service_channel(settings: RpcSettings, address: str) -> grpc.aio.Channe
     return grpc.aio.insecure_channel(
         address,
         options=[
-            ("grpc.max_receive_message_length", settings.max_message_bytes),
-            ("grpc.max_send_message_length", settings.max_message_bytes),
+            *channel_options(settings, settings.max_message_bytes),
             ("grpc.service_config", _RETRIES),
-            # A restarted neighbour is found again within a fraction of a second.
-            ("grpc.initial_reconnect_backoff_ms", 50),
-            ("grpc.min_reconnect_backoff_ms", 50),
-            ("grpc.max_reconnect_backoff_ms", 1000),
         ],
         interceptors=[_ServiceCalls(read_service_key(settings.service_key_file))],
     )
 
 
 class _ServiceCalls(grpc.aio.UnaryUnaryClientInterceptor):
-    """Adds the credential, and a deadline where the call names none."""
+    """Adds the credential, whose request it is for, and a deadline where the call names none."""
 
     def __init__(self, key: str) -> None:
         self._authorization = ("authorization", f"{SCHEME} {key}")
@@ -63,6 +61,8 @@ class _ServiceCalls(grpc.aio.UnaryUnaryClientInterceptor):
         """Completes the details of a call."""
         metadata = client_call_details.metadata or grpc.aio.Metadata()
         metadata.add(*self._authorization)
+        for key, value in propagation.metadata():
+            metadata.add(key, value)
         details = grpc.aio.ClientCallDetails(
             method=client_call_details.method,
             timeout=client_call_details.timeout or DEFAULT_DEADLINE,

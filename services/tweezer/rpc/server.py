@@ -1,19 +1,25 @@
-"""Builds and starts gRPC servers."""
+"""Builds, starts and stops gRPC servers."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from tweezer.process.run import StartFailed
+from tweezer.process.channels import server_keepalive_options
+from tweezer.process.run import StartFailed, background
+from tweezer.process.telemetry import Telemetry
+from tweezer.rpc.call_limits import CallLimits
+from tweezer.rpc.call_record import CallRecord
 from tweezer.rpc.guard import CallGuard
+from tweezer.rpc.health import Check, HealthLoop
 from tweezer.rpc.identity import TokenVerifier
 from tweezer.rpc.service_key import ensure_service_key, read_service_key
 from tweezer.rpc.settings import RpcSettings
 
 
-def build_server(settings: RpcSettings) -> grpc.aio.Server:
+def build_server(settings: RpcSettings, telemetry: Telemetry | None = None) -> grpc.aio.Server:
     """Returns a server without services, behind the guard."""
     ensure_service_key(settings.service_key_file)
     guard = CallGuard(
@@ -21,19 +27,62 @@ def build_server(settings: RpcSettings) -> grpc.aio.Server:
         read_service_key(settings.service_key_file),
     )
     return grpc.aio.server(
-        interceptors=[guard],
+        # The first one is outermost.
+        interceptors=[CallRecord(telemetry or Telemetry()), CallLimits(settings), guard],
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
             # Otherwise a second server could bind the same port and take half of the calls.
             ("grpc.so_reuseport", 0),
+            *server_keepalive_options(settings),
         ],
     )
 
 
 async def start_server(server: grpc.aio.Server, address: str, service_names: Sequence[str]) -> int:
     """Adds health and reflection, starts the server and returns its port."""
+    servicer, port = await _start(server, address, service_names)
+    for name in ("", *service_names):
+        await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    return port
+
+
+@asynccontextmanager
+async def serving(
+    server: grpc.aio.Server,
+    settings: RpcSettings,
+    address: str,
+    service_names: Sequence[str],
+    *,
+    check: Check,
+    before_stop: Callable[[], None] = lambda: None,
+) -> AsyncIterator[int]:
+    """Serves while the body runs, as well as `check` says, and gives the port.
+
+    At the end it says first that it does not serve any more; then `before_stop` is called, and the
+    calls under way get `stop_grace_s` to end.
+    """
+    servicer, port = await _start(server, address, service_names)
+    loop = HealthLoop(
+        servicer, service_names, check, settings.health_check_s, settings.health_patience_s
+    )
+    try:
+        await loop.look()
+        async with background(health=loop.run()):
+            yield port
+    finally:
+        await servicer.enter_graceful_shutdown()
+        before_stop()
+        await server.stop(settings.stop_grace_s)
+
+
+async def _start(
+    server: grpc.aio.Server, address: str, service_names: Sequence[str]
+) -> tuple[health.aio.HealthServicer, int]:
     servicer = health.aio.HealthServicer()
+    # Until somebody says otherwise; left to itself it would say that it serves.
+    for name in ("", *service_names):
+        await servicer.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     reflection.enable_server_reflection(
         [*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
@@ -45,6 +94,4 @@ async def start_server(server: grpc.aio.Server, address: str, service_names: Seq
             f"cannot listen on {address}: is another program, or another tweezer, using it?"
         ) from None
     await server.start()
-    for name in ("", *service_names):
-        await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-    return port
+    return servicer, port

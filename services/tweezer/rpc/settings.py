@@ -21,6 +21,17 @@ class RpcSettings(ProcessSettings):
     token_audience: str = "tweezer"
     """`aud` of the tokens that are accepted."""
 
+    max_public_calls: int = Field(default=1000, ge=1)
+    """Calls for clients that a process handles at the same time before it turns more away."""
+    max_internal_calls: int = Field(default=1000, ge=1)
+    """The same for calls of our own processes, which come again after that."""
+    max_waiting_calls: int = Field(default=10_000, ge=1)
+    """The same for calls that are held open until something happens: watched batches, and
+    execution services that wait for jobs."""
+    health_check_s: float = Field(default=1.0, gt=0)
+    """Time between two looks whether the database answers, in seconds."""
+    health_patience_s: float = Field(default=5.0, gt=0)
+    """How long the database may take before the service counts as not serving, in seconds."""
     stop_grace_s: float = Field(default=10.0, gt=0)
     """How long what is under way may take when the process stops, in seconds."""
 
