@@ -10,9 +10,11 @@ from tweezer.database.database import Database
 from tweezer.database.timestamps import Clock
 from tweezer.internal.v1 import progress_service_pb2 as pb
 from tweezer.internal.v1.progress_service_pb2_grpc import ProgressServiceStub
+from tweezer.job.metrics import JobMetrics
 from tweezer.job.signals import Alarm, Pulse
 from tweezer.job.store import additions
 from tweezer.process.backoff import Backoff
+from tweezer.process.crash_points import crash_point
 
 log = structlog.get_logger(__name__)
 
@@ -28,10 +30,12 @@ class AdditionLoop:
         jobs_ready: Pulse,
         clock: Clock,
         grace_s: float,
+        metrics: JobMetrics,
     ) -> None:
         self._database, self._service = database, service
         self._alarm, self._jobs_ready, self._clock = alarm, jobs_ready, clock
         self._grace = round(grace_s * 1_000_000)
+        self._metrics = metrics
 
     async def run(self) -> None:
         """Sweeps for ever."""
@@ -70,7 +74,10 @@ class AdditionLoop:
         kept = sorted(named.difference(orphans))
         await self._database.write(lambda c: additions.postpone(c, kept, later))
         if orphans:
+            crash_point("job.additions.resolved")
             jobs = await self._database.write(lambda c: additions.drop(c, orphans))
+            crash_point("job.additions.dropped")
             # An exclusive device may have been kept for these jobs.
             self._jobs_ready.send()
+            self._metrics.recovered("addition dropped", len(orphans))
             log.warning("jobs of interrupted calls dropped", additions=orphans, jobs=jobs)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+import structlog
 from sqlalchemy import Connection
 
 from tweezer.database.database import Database
@@ -17,12 +18,15 @@ from tweezer.job.signals import Signals, to_the_end
 from tweezer.job.store import cancelling, reads
 from tweezer.job.store.cancelling import Cancelled
 from tweezer.lifecycle import IllegalTransition, JobEvent, JobStatus
+from tweezer.process.crash_points import crash_point
 from tweezer.rpc.errors import NotAllowedNow, NotFound
 from tweezer.rpc.identity import Caller
 from tweezer.v1 import job_pb2
 
 #: Finds the jobs that are meant, in the transaction in which they are cancelled.
 _Find: TypeAlias = Callable[[Connection], Sequence[Condition]]
+
+log = structlog.get_logger(__name__)
 
 _CANCELING: Final = JobStatus.CANCELING.value
 _STATUS: Final = [column.name for column in reads.JOB_COLUMNS].index("status")
@@ -122,6 +126,9 @@ class Cancelling:
         cancelled = await self._database.write(
             lambda c: cancelling.cancel_selected(c, find(c), now)
         )
+        crash_point("job.cancel.recorded")
+        for job_id in cancelled.ids:
+            log.debug("job cancelled", job_id=job_id)
         self._signals.stops.send(cancelled.stopping)
         if cancelled.jobs_ready:
             self._signals.jobs_ready.send()

@@ -1,13 +1,16 @@
 """Hands out jobs and takes in what became of them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import structlog
+from sqlalchemy import Connection
 
 from tweezer.database.database import Database
 from tweezer.database.timestamps import Clock
+from tweezer.job.metrics import JobMetrics
 from tweezer.job.outcomes import HeldJob, Outcome
 from tweezer.job.results import ResultStore, result_key
 from tweezer.job.signals import Signals, to_the_end
@@ -15,9 +18,17 @@ from tweezer.job.store import endings, leases
 from tweezer.job.store.endings import Ended, Ending
 from tweezer.job.store.leases import LeasedBatch, Renewal
 from tweezer.job.tokens import job_number
-from tweezer.lifecycle import JobStatus
+from tweezer.lifecycle import JobEvent, JobStatus
+from tweezer.process.crash_points import crash_point
+from tweezer.process.metrics import Metrics
 
 log = structlog.get_logger(__name__)
+
+#: A lease whose end is noticed so much later than it came was not watched, in microseconds.
+_LATE_US: Final = 2_000_000
+
+#: Events of a worker that was lost.
+_LOSSES: Final = frozenset({JobEvent.LOSE, JobEvent.EXHAUST})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +51,12 @@ class Leasing:
         signals: Signals,
         clock: Clock,
         max_attempts: int,
+        metrics: JobMetrics | None = None,
     ) -> None:
         self._database, self._results = database, results
         self._signals, self._clock = signals, clock
         self._max_attempts = max_attempts
+        self._metrics = metrics or JobMetrics(Metrics())
 
     async def lease(self, request: LeaseRequest, wait_s: float) -> list[LeasedBatch]:
         """Leases the jobs next in line, waiting for the first to appear.
@@ -70,13 +83,11 @@ class Leasing:
             lambda c: leases.take(c, request.device_types, request.max_jobs, expires_at, now)
         )
         if leased:
+            crash_point("job.leases.taken")
             self._signals.lease_end.set(expires_at)
             self._signals.progress.set()
-            log.debug(
-                "jobs leased",
-                worker=request.worker_id,
-                jobs=sum(len(batch.leases) for batch in leased),
-            )
+            self._metrics.leased(leased, now)
+            _log_leased(leased, request.worker_id)
         return leased
 
     async def _give_back(self, leased: list[LeasedBatch]) -> None:
@@ -111,6 +122,7 @@ class Leasing:
         """
         keys = await self._keys(results)
         await self._results.put({key: results[token] for token, key in keys.items()})
+        crash_point("job.results.put")
         keyed = [replace(ending, result_key=keys.get(ending.token)) for ending in ends]
         ended = await to_the_end(self._end(keyed))
         return ended.refused
@@ -132,23 +144,53 @@ class Leasing:
     async def _end(self, ends: Sequence[Ending]) -> Ended:
         now = self._clock()
         ended = await self._database.write(lambda c: endings.end(c, ends, self._max_attempts, now))
+        crash_point("job.endings.recorded")
+        self._record(ended, now)
         self._make_known(ended)
         await self._results.remove(ended.ownerless)
         return ended
 
-    async def expire(self) -> None:
-        """Ends the leases whose time has run out."""
+    async def expire(self, spare_us: int = 0) -> bool:
+        """Ends the leases whose time has run out; says whether some were spared instead.
+
+        When that is noticed late, this process or its database was away, and nobody could take
+        renewals meanwhile. So as not to cost an attempt, those leases last `spare_us` longer.
+        """
         now = self._clock()
+        any_spared = False
         while True:
-            ended = await self._database.write(lambda c: endings.expire(c, self._max_attempts, now))
+            ended, spared = await self._database.write(lambda c: self._expire(c, now, spare_us))
+            any_spared |= spared
             if not ended.jobs:
-                return
-            log.warning("leases ran out", number=len(ended.jobs), first=ended.jobs[0].id)
+                return any_spared
+            crash_point("job.expiry.recorded")
+            self._metrics.expired(len(ended.jobs))
+            self._record(ended, now)
             self._make_known(ended)
             self._signals.stops.send(job.lease_token for job in ended.jobs if job.lease_token)
             # This process may have ended after it had put a result and before it recorded it.
             await self._results.remove(
                 result_key(job, job.lease_token) for job in ended.jobs if job.lease_token
+            )
+
+    def _expire(self, connection: Connection, now: int, spare_us: int) -> tuple[Ended, bool]:
+        present = self._clock()  # later than `now` when the database was locked
+        earliest = leases.earliest_expiry(connection)
+        spare = spare_us > 0 and earliest is not None and present - earliest > _LATE_US
+        if spare:
+            leases.postpone_expiry(connection, present + spare_us)
+        return endings.expire(connection, self._max_attempts, now), spare
+
+    def _record(self, ended: Ended, now: int) -> None:
+        self._metrics.ended(ended.jobs, ended.events, now)
+        for job, event in zip(ended.jobs, ended.events, strict=True):
+            write = log.warning if event in _LOSSES else log.debug
+            write(
+                "lease ended",
+                what=event.name,
+                batch_id=job.batch_id,
+                job_id=job.id,
+                attempt=job.attempt,
             )
 
     def _make_known(self, ended: Ended) -> None:
@@ -157,6 +199,18 @@ class Leasing:
         if ended.jobs:
             self._signals.ends.send(job.id for job in ended.jobs)
             self._signals.progress.set()
+
+
+def _log_leased(leased: Iterable[LeasedBatch], worker_id: str) -> None:
+    for batch in leased:
+        for lease in batch.leases:
+            log.debug(
+                "job leased",
+                batch_id=batch.batch_id,
+                job_id=lease.job_id,
+                attempt=lease.attempt,
+                worker=worker_id,
+            )
 
 
 def _job_of(jobs: Mapping[int, HeldJob], token: str) -> HeldJob | None:

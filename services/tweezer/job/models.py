@@ -13,21 +13,28 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     ForeignKey,
-    FromClause,
     Index,
     Integer,
     MetaData,
     SmallInteger,
     Table,
     UniqueConstraint,
-    and_,
-    literal_column,
+    false,
     not_,
-    or_,
 )
 from sqlmodel import Field, SQLModel
 
+from tweezer.job.conditions import (
+    has_unfinished,
+    keeps_result,
+    leasable,
+    leasable_exclusively,
+    occupies,
+    reserves,
+    unacknowledged,
+)
 from tweezer.lifecycle import FINAL_JOB_STATUSES, JobStatus
+from tweezer.webhooks.models import Delivery, delivery_rules, index_deliveries
 
 #: Channels through which jobs come in, as the contract spells them.
 ORIGINS: Final = ("CLIENT", "AZURE", "OVH", "UNKNOWN")
@@ -88,6 +95,7 @@ class QueuedBatch(JobTable, table=True):
     backend_configuration: str | None
     configuration_json: str | None
     exclusive: bool  #: the device runs one batch at a time, its jobs in creation order
+    webhook: str | None  #: URL that is told when a job is final
 
     intent_version: int = Field(sa_type=BigInteger)
     cancelled: bool
@@ -183,6 +191,7 @@ class Job(JobTable, table=True):
     queue_rank: int = Field(sa_type=SmallInteger)
     origin: str
     exclusive: bool
+    has_webhook: bool = Field(sa_column_kwargs={"server_default": false()})
 
     runs: int | None
     variables_json: str | None
@@ -207,48 +216,25 @@ class Job(JobTable, table=True):
     updated_at: int = Field(sa_type=BigInteger)
     start_at: int | None = Field(sa_type=BigInteger)
     end_at: int | None = Field(sa_type=BigInteger)
+    result_removed_at: int | None = Field(sa_type=BigInteger)  #: since when it is no longer stored
+    #: Final, and the webhook of its batch has not been told.
+    unannounced: bool = Field(sa_column_kwargs={"server_default": false()})
+
+
+class WebhookDelivery(Delivery, JobTable, table=True):
+    """A message about a job to a web server of its user."""
+
+    __tablename__ = "webhook_delivery"
+    __table_args__ = delivery_rules()
+
+    seq: int = Field(sa_column=_sequence())
 
 
 QUEUED_BATCH: Final[Table] = JobTable.metadata.tables["queued_batch"]
 QUEUED_ADDITION: Final[Table] = JobTable.metadata.tables["queued_addition"]
 PAUSED_DEVICE: Final[Table] = JobTable.metadata.tables["paused_device"]
 JOB: Final[Table] = JobTable.metadata.tables["job"]
-
-
-def leasable(jobs: FromClause) -> ColumnElement[bool]:
-    """Returns the condition of the lease index; literal, so that the planner can match it."""
-    return and_(*_waiting(jobs), not_(jobs.c.exclusive))
-
-
-def leasable_exclusively(jobs: FromClause) -> ColumnElement[bool]:
-    """Returns the condition of the indexes of jobs that wait for an exclusive device."""
-    return and_(*_waiting(jobs), jobs.c.exclusive)
-
-
-def _waiting(jobs: FromClause) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    pending: ColumnElement[str] = literal_column(f"'{JobStatus.PENDING}'")
-    return jobs.c.status == pending, jobs.c.ready
-
-
-def occupies(jobs: FromClause) -> ColumnElement[bool]:
-    """Returns the condition of a job that has an exclusive device for itself."""
-    return and_(jobs.c.lease_token.is_not(None), jobs.c.exclusive)
-
-
-def reserves(batches: FromClause) -> ColumnElement[bool]:
-    """Returns the condition of a batch that an exclusive device is kept for.
-
-    It has started and is not finished: some job is not final, or others can still be added.
-    """
-    none: ColumnElement[int] = literal_column("0")
-    unfinished = batches.c.pending + batches.c.running + batches.c.canceling > none
-    growing = and_(batches.c.open, not_(batches.c.cancelled))
-    return and_(batches.c.exclusive, batches.c.start_at.is_not(None), or_(unfinished, growing))
-
-
-def unacknowledged() -> ColumnElement[bool]:
-    """Returns the condition of the index of what must still be reported."""
-    return QUEUED_BATCH.c.progress_version > QUEUED_BATCH.c.acknowledged_version
+WEBHOOK_DELIVERY: Final[Table] = JobTable.metadata.tables["webhook_delivery"]
 
 
 def _partial(
@@ -278,5 +264,17 @@ _partial("ix_job_lease_expiry", JOB.c.lease_expires_at.is_not(None), JOB.c.lease
 Index("ix_job_project_created", JOB.c.project_id, JOB.c.created_at, JOB.c.seq)
 Index("ix_job_project_user_created", JOB.c.project_id, JOB.c.user_id, JOB.c.created_at, JOB.c.seq)
 Index("ix_job_project_status_created", JOB.c.project_id, JOB.c.status, JOB.c.created_at, JOB.c.seq)
-_partial("ix_queued_batch_unacknowledged", unacknowledged(), QUEUED_BATCH.c.seq)
+_partial("ix_queued_batch_unacknowledged", unacknowledged(QUEUED_BATCH), QUEUED_BATCH.c.seq)
+#: How much is waiting or running altogether, read from the index alone.
+_partial(
+    "ix_queued_batch_unfinished",
+    has_unfinished(QUEUED_BATCH),
+    QUEUED_BATCH.c.pending,
+    QUEUED_BATCH.c.running,
+    QUEUED_BATCH.c.canceling,
+)
+#: Results, oldest first.
+_partial("ix_job_result_age", keeps_result(JOB), JOB.c.end_at, JOB.c.seq)
 _partial("ix_queued_addition_held", not_(QUEUED_ADDITION.c.released), QUEUED_ADDITION.c.check_at)
+_partial("ix_job_unannounced", JOB.c.unannounced, JOB.c.seq)
+index_deliveries(WEBHOOK_DELIVERY)

@@ -39,6 +39,8 @@ class HeldJob:
     ended_outcome: str | None
     result_key: str | None
     exclusive: bool = False
+    device_type: str = ""
+    start_at: int | None = None
 
 
 def judge(

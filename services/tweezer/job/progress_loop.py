@@ -14,6 +14,7 @@ from tweezer.job.conversion import progress_message
 from tweezer.job.store import progress
 from tweezer.job.store.progress import Progress
 from tweezer.process.backoff import Backoff
+from tweezer.process.crash_points import crash_point
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +64,9 @@ class ProgressLoop:
                 await asyncio.sleep(backoff.wait_s())
                 continue
             backoff.reset()
+            crash_point("job.progress.reported")
             await self._acknowledge(news, unknown)
+            crash_point("job.progress.acknowledged")
             behind = news[-1].seq
 
     async def _next_unreported(self, behind: int) -> list[Progress]:

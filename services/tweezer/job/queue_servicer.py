@@ -1,11 +1,13 @@
 """QueueService: BatchService tells what should happen."""
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from tweezer.database.timestamps import Clock, from_timestamp
 from tweezer.internal.v1 import queue_service_pb2 as pb
 from tweezer.internal.v1.queue_service_pb2_grpc import QueueServiceServicer
 from tweezer.job.conversion import ORIGIN_OF, progress_message, queued_job_message
+from tweezer.job.forgetting import Forgetting
 from tweezer.job.ids import all_canonical, canonical
 from tweezer.job.queueing import Queueing
 from tweezer.job.store.enqueue import Addition, NewBatch, NewJob, OrderTaken
@@ -14,12 +16,17 @@ from tweezer.rpc.context import Context
 from tweezer.rpc.errors import InvalidInput, NotAllowedNow
 from tweezer.v1 import batch_pb2
 
+#: Batches forgotten in one call.
+_MOST_FORGOTTEN: Final = 1000
+
 
 class QueueServicer(QueueServiceServicer):
     """Hands what comes in to the queue."""
 
-    def __init__(self, queueing: Queueing, clock: Clock, addition_grace_s: float) -> None:
-        self._queueing, self._clock = queueing, clock
+    def __init__(
+        self, queueing: Queueing, forgetting: Forgetting, clock: Clock, addition_grace_s: float
+    ) -> None:
+        self._queueing, self._forgetting, self._clock = queueing, forgetting, clock
         self._grace = round(addition_grace_s * 1_000_000)
 
     async def EnqueueJobs(
@@ -62,6 +69,19 @@ class QueueServicer(QueueServiceServicer):
         jobs = await self._queueing.jobs(batch_id, request.filter)
         return pb.ListBatchJobsResponse(jobs=map(queued_job_message, jobs))
 
+    async def ForgetBatches(
+        self, request: pb.ForgetBatchesRequest, context: Context
+    ) -> pb.ForgetBatchesResponse:
+        """Deletes what is kept of finished batches."""
+        if len(request.batch_ids) > _MOST_FORGOTTEN:
+            raise InvalidInput("batch_ids", f"must have at most {_MOST_FORGOTTEN} items.")
+        forgotten = await self._forgetting.forget(all_canonical("batch_ids", request.batch_ids))
+        return pb.ForgetBatchesResponse(
+            forgotten_batch_ids=forgotten.ids,
+            deleted_jobs=forgotten.jobs,
+            deleted_results=forgotten.results,
+        )
+
 
 def _addition(request: pb.EnqueueJobsRequest, check_at: int) -> Addition:
     if not request.HasField("create_time"):
@@ -76,7 +96,7 @@ def _addition(request: pb.EnqueueJobsRequest, check_at: int) -> Addition:
         batch=_batch(request.batch),
         first_order=first_order,
         jobs_count=len(request.jobs),
-        jobs=map(_job, request.jobs),
+        jobs=[_job(job) for job in request.jobs],
         created_at=from_timestamp(request.create_time),
         check_at=check_at,
     )
@@ -104,6 +124,7 @@ def _batch(batch: pb.QueuedBatch) -> NewBatch:
             batch.configuration_json if batch.HasField("configuration_json") else None
         ),
         exclusive=batch.exclusive,
+        webhook=batch.webhook if batch.HasField("webhook") else None,
     )
 
 

@@ -9,11 +9,13 @@ from sqlalchemy import Connection
 from tweezer.database.database import Database
 from tweezer.database.timestamps import Clock
 from tweezer.job.filters import in_batch
+from tweezer.job.intake import Intake
 from tweezer.job.signals import Signals, to_the_end
 from tweezer.job.store import enqueue, intents, pauses, reads
 from tweezer.job.store.enqueue import Addition
 from tweezer.job.store.intents import Intent
 from tweezer.job.store.progress import Progress
+from tweezer.process.crash_points import crash_point
 from tweezer.v1 import job_pb2
 
 log = structlog.get_logger(__name__)
@@ -22,16 +24,20 @@ log = structlog.get_logger(__name__)
 class Queueing:
     """Changes the queue as BatchService says, and wakes those who wait for it."""
 
-    def __init__(self, database: Database, signals: Signals, clock: Clock) -> None:
-        self._database, self._signals, self._clock = database, signals, clock
+    def __init__(self, database: Database, intake: Intake, signals: Signals, clock: Clock) -> None:
+        self._database, self._intake = database, intake
+        self._signals, self._clock = signals, clock
 
     async def enqueue(self, addition: Addition) -> None:
-        """Stores the jobs of an addition, held."""
+        """Stores the jobs of an addition, held; raises TooMuch when too many wait already."""
+        await self._intake.admit(addition.jobs_count)
         await to_the_end(self._enqueue(addition))
 
     async def _enqueue(self, addition: Addition) -> None:
         await self._database.write(lambda c: enqueue.store(c, addition))
+        crash_point("job.enqueue.stored")
         self._signals.addition_check.set(addition.check_at)
+        log.info("jobs taken in", batch_id=addition.batch.id, jobs=addition.jobs_count)
 
     async def apply(self, wanted: Sequence[Intent]) -> list[Progress]:
         """Applies intents and returns how far their batches are after that."""
@@ -40,6 +46,7 @@ class Queueing:
     async def _apply(self, wanted: Sequence[Intent]) -> list[Progress]:
         now = self._clock()
         applied = await self._database.write(lambda c: intents.apply(c, wanted, now))
+        crash_point("job.intents.applied")
         if applied.jobs_ready:
             self._signals.jobs_ready.send()
         self._signals.intents_applied.send()

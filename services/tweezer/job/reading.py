@@ -7,7 +7,7 @@ from tweezer.database.database import Database
 from tweezer.job.filters import selection
 from tweezer.job.paging import DEFAULT_PAGE, Page
 from tweezer.job.store import reads
-from tweezer.job.store.reads import StoredJob
+from tweezer.job.store.reads import ResultPlace, StoredJob
 from tweezer.rpc.errors import NotFound
 from tweezer.rpc.identity import Caller
 from tweezer.v1 import job_pb2
@@ -52,19 +52,20 @@ class Reading:
         read = self._database.read if short else self._database.scan
         return await read(lambda c: reads.page(c, selected, page))
 
-    async def result_key(self, caller: Caller, job_id: str) -> str | None:
-        """Returns where the result of a job is, if there is one, or raises NotFound."""
-        found = await self._database.read(lambda c: reads.result_key(c, job_id))
+    async def result_place(self, caller: Caller, job_id: str) -> ResultPlace:
+        """Returns where the result of a job is, or raises NotFound for the job."""
+        found = await self._database.read(lambda c: reads.result_place(c, job_id))
         if found is None:
             raise NotFound(job_not_found(job_id))
-        project_id, key = found
-        caller.require_project(project_id, job_not_found(job_id))
-        return key
+        caller.require_project(found.project_id, job_not_found(job_id))
+        return found
 
-    async def ticketed_result_key(self, job_id: str) -> str | None:
+    async def ticketed_result_place(self, job_id: str) -> ResultPlace:
         """Returns where the result of a job is, for the holder of a ticket."""
-        found = await self._database.read(lambda c: reads.result_key(c, job_id))
-        return None if found is None else found[1]
+        found = await self._database.read(lambda c: reads.result_place(c, job_id))
+        if found is None:  # the batch was deleted since the ticket was issued
+            raise NotFound(job_not_found(job_id))
+        return found
 
 
 def job_not_found(job_id: str) -> str:

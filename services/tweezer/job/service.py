@@ -9,36 +9,48 @@ from typing import Final
 import grpc
 import structlog
 
+from tweezer.database.answering import check_answers
 from tweezer.database.database import Database
-from tweezer.database.migrations import upgrade
-from tweezer.database.sqlite import SqliteDatabase, create_sqlite_engine
+from tweezer.database.migrations import upgrade_database
+from tweezer.database.opening import open_database
 from tweezer.database.timestamps import Clock, now_micros
 from tweezer.internal.v1 import lease_service_pb2, queue_service_pb2
 from tweezer.internal.v1.lease_service_pb2_grpc import add_LeaseServiceServicer_to_server
 from tweezer.internal.v1.program_service_pb2_grpc import ProgramServiceStub
 from tweezer.internal.v1.progress_service_pb2_grpc import ProgressServiceStub
 from tweezer.internal.v1.queue_service_pb2_grpc import add_QueueServiceServicer_to_server
-from tweezer.job.addition_loop import AdditionLoop
 from tweezer.job.cancelling import Cancelling
-from tweezer.job.expiry_loop import ExpiryLoop
+from tweezer.job.forgetting import Forgetting
+from tweezer.job.intake import Intake
 from tweezer.job.lease_servicer import LeaseServicer
 from tweezer.job.leasing import Leasing
+from tweezer.job.metrics import JobMetrics, QueueGauges
+from tweezer.job.models import WEBHOOK_DELIVERY
 from tweezer.job.programs import Programs
-from tweezer.job.progress_loop import ProgressLoop
 from tweezer.job.queue_servicer import QueueServicer
 from tweezer.job.queueing import Queueing
 from tweezer.job.reading import Reading
+from tweezer.job.recovery import Recovery
+from tweezer.job.result_streams import ResultStreams
 from tweezer.job.results import ResultStore
 from tweezer.job.servicer import JobServicer
 from tweezer.job.settings import JobSettings
 from tweezer.job.signals import Signals
 from tweezer.job.store import leases
+from tweezer.job.store.announcements import JobNews
 from tweezer.job.tickets import TicketOffice
+from tweezer.process.keep_going import keep_going
 from tweezer.process.run import background
+from tweezer.process.telemetry import Telemetry, telemetry_of
 from tweezer.rpc.channel import open_service_channel
-from tweezer.rpc.server import build_server, start_server
-from tweezer.v1 import job_service_pb2
+from tweezer.rpc.errors import Unavailable
+from tweezer.rpc.server import build_server, serving
+from tweezer.v1 import job_service_pb2, webhook_service_pb2
 from tweezer.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
+from tweezer.v1.webhook_service_pb2_grpc import add_WebhookServiceServicer_to_server
+from tweezer.webhooks.hosting import delivery_loop
+from tweezer.webhooks.servicer import WebhookServicer
+from tweezer.webhooks.store import Deliveries
 
 log = structlog.get_logger(__name__)
 
@@ -46,12 +58,10 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 _SERVICES: Final = (
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
+    webhook_service_pb2.DESCRIPTOR.services_by_name["WebhookService"].full_name,
     queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"].full_name,
     lease_service_pb2.DESCRIPTOR.services_by_name["LeaseService"].full_name,
 )
-
-#: How long calls may take to end when the process is asked to, in seconds.
-_STOP_GRACE_S: Final = 5.0
 
 
 async def serve(
@@ -61,14 +71,30 @@ async def serve(
     clock: Clock = now_micros,
 ) -> None:
     """Runs the service until `stop` is set; `on_started` gets the port it listens on."""
-    server = build_server(settings)  # makes the service key that the channel reads
+    async with telemetry_of("job", settings, settings.job_metrics_listen) as telemetry:
+        await _serve(settings, stop, on_started, clock, telemetry)
+
+
+async def _serve(
+    settings: JobSettings,
+    stop: asyncio.Event,
+    on_started: Callable[[int], None],
+    clock: Clock,
+    telemetry: Telemetry,
+) -> None:
+    server = build_server(settings, telemetry)  # makes the service key that the channel reads
     signals = Signals(clock)
+    deliveries = Deliveries(WEBHOOK_DELIVERY)
     async with (
         _database(settings) as database,
         open_service_channel(settings, settings.batch_address) as channel,
+        delivery_loop(settings, database, deliveries, JobNews()) as webhooks,
     ):
+        signals.progress.also = webhooks.wake
         results = ResultStore.in_folder(settings.results_dir)
-        leasing = Leasing(database, results, signals, clock, settings.max_attempts)
+        metrics = JobMetrics(telemetry.metrics)
+        QueueGauges(telemetry.metrics, database)
+        leasing = Leasing(database, results, signals, clock, settings.max_attempts, metrics)
         _add_services(
             server,
             JobServicer(
@@ -79,30 +105,51 @@ async def serve(
                 TicketOffice.with_key_file(
                     settings.result_ticket_key_file, settings.result_link_lifetime_s
                 ),
+                ResultStreams(settings.max_result_streams),
             ),
-            QueueServicer(Queueing(database, signals, clock), clock, settings.addition_grace_s),
+            QueueServicer(
+                Queueing(
+                    database,
+                    Intake(database, settings.max_unfinished_jobs, clock),
+                    signals,
+                    clock,
+                ),
+                Forgetting(database, results),
+                clock,
+                settings.addition_grace_s,
+            ),
             LeaseServicer(leasing),
         )
+        add_WebhookServiceServicer_to_server(
+            WebhookServicer(database, deliveries, webhooks), server
+        )
         await _spare_leases(database, clock() + round(settings.lease_grace_s * 1_000_000))
-        progress = ProgressServiceStub(channel)
+        recovery = Recovery(
+            settings,
+            database,
+            results,
+            leasing,
+            ProgressServiceStub(channel),
+            signals,
+            clock,
+            metrics,
+        )
         # The server ends before the loops do: what its last calls change is still reported.
         async with (
             background(
-                progress=ProgressLoop(
-                    database, progress, signals.progress, settings.progress_interval_s
-                ).run(),
-                expiry=ExpiryLoop(database, leasing, signals.lease_end).run(),
-                additions=AdditionLoop(
-                    database,
-                    progress,
-                    signals.addition_check,
-                    signals.jobs_ready,
-                    clock,
-                    settings.addition_grace_s,
-                ).run(),
+                webhooks=keep_going("webhooks", webhooks.run, Unavailable), **recovery.loops()
             ),
-            _listening(server, settings.job_listen, signals) as port,
+            # Calls that wait for something are answered before the others end.
+            serving(
+                server,
+                settings,
+                settings.job_listen,
+                _SERVICES,
+                check=lambda: check_answers(database),
+                before_stop=signals.close,
+            ) as port,
         ):
+            log.info("listening", address=settings.job_listen, port=port)
             on_started(port)
             await stop.wait()
 
@@ -116,12 +163,10 @@ def _add_services(
 
 
 @asynccontextmanager
-async def _database(settings: JobSettings) -> AsyncIterator[SqliteDatabase]:
+async def _database(settings: JobSettings) -> AsyncIterator[Database]:
     """Opens the database, brought up to date."""
-    engine = create_sqlite_engine(settings.job_database_file)
-    upgrade(engine, MIGRATIONS)
-    engine.dispose()
-    database = SqliteDatabase(settings.job_database_file)
+    upgrade_database(settings.job_database, MIGRATIONS)
+    database = open_database(settings.job_database, settings.database_connections)
     try:
         yield database
     finally:
@@ -134,15 +179,3 @@ async def _spare_leases(database: Database, until: int) -> None:
     Their work goes on meanwhile; that nobody could take their renewals must not cost an attempt.
     """
     await database.write(lambda c: leases.postpone_expiry(c, until))
-
-
-@asynccontextmanager
-async def _listening(server: grpc.aio.Server, address: str, signals: Signals) -> AsyncIterator[int]:
-    """Serves calls; at the end those that wait for something are answered before the others end."""
-    port = await start_server(server, address, _SERVICES)
-    log.info("listening", address=address, port=port)
-    try:
-        yield port
-    finally:
-        signals.close()
-        await server.stop(_STOP_GRACE_S)

@@ -11,7 +11,9 @@ from tweezer.job.ids import canonical
 from tweezer.job.paging import page_of
 from tweezer.job.programs import Programs
 from tweezer.job.reading import Reading
+from tweezer.job.result_streams import ResultStreams
 from tweezer.job.results import ResultGone, ResultStore
+from tweezer.job.store.reads import ResultPlace
 from tweezer.job.tickets import TicketOffice
 from tweezer.rpc.context import Context
 from tweezer.rpc.errors import NotFound
@@ -32,9 +34,10 @@ class JobServicer(JobServiceServicer):
         programs: Programs,
         results: ResultStore,
         tickets: TicketOffice,
+        streams: ResultStreams,
     ) -> None:
         self._reading, self._cancelling, self._programs = reading, cancelling, programs
-        self._results, self._tickets = results, tickets
+        self._results, self._tickets, self._streams = results, tickets, streams
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         """Gets one job with the sequence built for it."""
@@ -81,7 +84,10 @@ class JobServicer(JobServiceServicer):
     ) -> pb.GetResultLinkResponse:
         """Makes a link to the result of a job; an empty answer while there is none."""
         job_id = canonical("job_id", request.job_id)
-        if await self._reading.result_key(current_caller(), job_id) is None:
+        place = await self._reading.result_place(current_caller(), job_id)
+        if place.removed:
+            raise NotFound(_no_longer_stored(job_id))
+        if place.key is None:
             return pb.GetResultLinkResponse()
         ticket = self._tickets.issue(job_id)
         return pb.GetResultLinkResponse(
@@ -93,24 +99,32 @@ class JobServicer(JobServiceServicer):
     ) -> AsyncIterator[pb.GetResultResponse]:
         """Sends the result file of a job."""
         job_id = canonical("job_id", request.job_id)
-        key = await self._reading.result_key(current_caller(), job_id)
-        async for chunk in await self._open(job_id, key):
-            yield pb.GetResultResponse(chunk=chunk)
+        place = await self._reading.result_place(current_caller(), job_id)
+        async with self._streams.one():
+            async for chunk in await self._open(job_id, place):
+                yield pb.GetResultResponse(chunk=chunk)
 
     async def DownloadResult(
         self, request: pb.DownloadResultRequest, context: Context
     ) -> AsyncIterator[pb.DownloadResultResponse]:
         """Sends the result file that a link names."""
         job_id = self._tickets.job_of(request.ticket)
-        key = await self._reading.ticketed_result_key(job_id)
-        async for chunk in await self._open(job_id, key):
-            yield pb.DownloadResultResponse(chunk=chunk)
+        place = await self._reading.ticketed_result_place(job_id)
+        async with self._streams.one():
+            async for chunk in await self._open(job_id, place):
+                yield pb.DownloadResultResponse(chunk=chunk)
 
-    async def _open(self, job_id: str, key: str | None) -> AsyncIterator[bytes]:
-        if key is None:
+    async def _open(self, job_id: str, place: ResultPlace) -> AsyncIterator[bytes]:
+        if place.removed:
+            raise NotFound(_no_longer_stored(job_id))
+        if place.key is None:
             raise NotFound(f"job {job_id} has no result")
         try:
-            return await self._results.open(key)
+            return await self._results.open(place.key)
         except ResultGone:
-            log.error("a result is no longer in the store", job=job_id, key=key)
-            raise NotFound(f"the result of job {job_id} is no longer stored") from None
+            log.error("a result is no longer in the store", job_id=job_id, key=place.key)
+            raise NotFound(_no_longer_stored(job_id)) from None
+
+
+def _no_longer_stored(job_id: str) -> str:
+    return f"the result of job {job_id} is no longer stored"

@@ -2,16 +2,24 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
+from sqlalchemy import URL
 
-from tweezer.rpc.settings import RpcSettings
+from tweezer.database.settings import DatabaseSettings
+from tweezer.database.url import database_url
+from tweezer.webhooks.settings import WebhookSettings
 
 
-class JobSettings(RpcSettings):
+class JobSettings(WebhookSettings, DatabaseSettings):
     """What an operator can set of the job service."""
 
     job_listen: str = "127.0.0.1:8002"
     """Address to listen on."""
+    job_metrics_listen: str | None = None
+    """Address of the page /metrics, for example 127.0.0.1:9002; absent serves none."""
+    job_database_url: SecretStr | None = None
+    """Database, `sqlite:///FILE` or `postgresql://USER@HOST/DATABASE`; by default a file in the
+    data folder. It must not be that of another service."""
     max_attempts: int = Field(default=3, ge=1)
     """How many workers a job may lose before it fails."""
     lease_grace_s: float = Field(default=10.0, ge=0)
@@ -27,10 +35,32 @@ class JobSettings(RpcSettings):
     cancel_wait_s: float = Field(default=2.0, ge=0)
     """How long the cancel of a running job waits for its worker to stop, in seconds."""
 
+    max_unfinished_jobs: int = Field(default=1_000_000, ge=1)
+    """Jobs that wait or run altogether before more are turned away."""
+    max_result_streams: int = Field(default=64, ge=1)
+    """Results that are sent at the same time; more wait for a moment and are then turned away."""
+
+    result_retention_days: float | None = Field(default=None, gt=0)
+    """How long results are kept after the end of their job, in days; for ever unless set."""
+    result_sweep_delay_s: float = Field(default=60.0, ge=0)
+    """After a start, when the result store is first compared with the jobs, in seconds."""
+    result_sweep_interval_h: float = Field(default=24.0, gt=0)
+    """How often the result store is compared with the jobs, in hours."""
+    result_sweep_grace_s: float = Field(default=3600.0, ge=0)
+    """How old a result must be before it counts as nobody's, in seconds. Longer than a worker may
+    go on to repeat a call."""
+
     @property
     def job_database_file(self) -> Path:
-        """The database."""
+        """The file of the database, unless a setting names another."""
         return self.data_dir / "job.db"
+
+    @property
+    def job_database(self) -> URL:
+        """The database."""
+        return database_url(
+            "TWEEZER_JOB_DATABASE_URL", self.job_database_url, self.job_database_file
+        )
 
     @property
     def results_dir(self) -> Path:

@@ -143,6 +143,20 @@ class Alarm:
                 continue
 
 
+class Flag(asyncio.Event):
+    """An event for one loop, of which another is told as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Called each time it is set.
+        self.also: Callable[[], None] = lambda: None
+
+    def set(self) -> None:
+        """Wakes both."""
+        super().set()
+        self.also()
+
+
 class Signals:
     """What the parts of the process tell each other."""
 
@@ -151,7 +165,7 @@ class Signals:
         self.intents_applied = Pulse()  #: held jobs may have been released
         self.stops = Notices()  #: leases whose work must stop, by token
         self.ends = Notices()  #: jobs whose lease ended, by identifier
-        self.progress = asyncio.Event()  #: there is something to report
+        self.progress = Flag()  #: there is something to report
         self.lease_end = Alarm(clock)  #: when to look for leases that ran out
         self.addition_check = Alarm(clock)  #: when to ask about held additions
 

@@ -17,10 +17,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection, text
 
-from tweezer.database.migrations import upgrade
-from tweezer.database.sqlite import SqliteDatabase, create_sqlite_engine
+from tweezer.database.database import Database
+from tweezer.database.migrations import upgrade_database
+from tweezer.database.opening import create_engine_of, open_database
+from tweezer.database.url import sqlite_url
 from tweezer.internal.v1 import lease_service_pb2 as lease_pb
 from tweezer.internal.v1 import program_service_pb2 as program_pb
 from tweezer.internal.v1 import progress_service_pb2 as progress_pb
@@ -61,11 +63,11 @@ def job_id(batch_id: str, order: int) -> str:
 class Tables:
     """A database and the means to fill it; each call is a transaction of its own."""
 
-    file: Path
+    url: URL
     project: str = PROJECT
 
     def __post_init__(self) -> None:
-        self.engine = create_sqlite_engine(self.file)
+        self.engine = create_engine_of(self.url)
         self.connection = self.engine.connect()
 
     def __call__(self, work: Callable[[Connection], T]) -> T:
@@ -128,9 +130,7 @@ class Tables:
 
     def rows(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
         def read(connection: Connection) -> list[dict[str, Any]]:
-            cursor = connection.connection.execute(statement, parameters)  # type: ignore[attr-defined]
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor]
+            return [dict(row) for row in connection.execute(text(statement), parameters).mappings()]
 
         return self(read)
 
@@ -139,31 +139,40 @@ class Tables:
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated database to copy: migrating takes longer than most tests."""
     file = tmp_path_factory.mktemp("empty") / "job.db"
-    engine = create_sqlite_engine(file)
-    upgrade(engine, MIGRATIONS)
-    engine.dispose()
+    upgrade_database(sqlite_url(file), MIGRATIONS)
     return file
 
 
 @pytest.fixture
-def open_tables(empty_database: Path) -> Callable[[Path], Tables]:
+def open_tables(
+    backend: str, empty_database: Path, new_database: Callable[[Path, Path], URL]
+) -> Callable[[Path], Tables]:
     def open_tables(file: Path) -> Tables:
-        shutil.copyfile(empty_database, file)
-        return Tables(file)
+        if backend == "sqlite":
+            shutil.copyfile(empty_database, file)
+        return Tables(new_database(file, MIGRATIONS))
 
     return open_tables
 
 
 @pytest.fixture
-def tables(tmp_path: Path, open_tables: Callable[[Path], Tables]) -> Iterator[Tables]:
-    tables = open_tables(tmp_path / "job.db")
+def tables(tmp_path: Path, job_database: URL, empty_database: Path) -> Iterator[Tables]:
+    if job_database.get_backend_name() == "sqlite":
+        shutil.copyfile(empty_database, tmp_path / "job.db")
+    tables = Tables(job_database)
     yield tables
     tables.close()
 
 
 @pytest.fixture
-async def database(tables: Tables) -> AsyncIterator[SqliteDatabase]:
-    database = SqliteDatabase(tables.file)
+def job_database(tmp_path: Path, new_database: Callable[[Path, Path], URL]) -> URL:
+    """The database of the test."""
+    return new_database(tmp_path / "job.db", MIGRATIONS)
+
+
+@pytest.fixture
+async def database(tables: Tables) -> AsyncIterator[Database]:
+    database = open_database(tables.url, 4)
     yield database
     await database.close()
 
@@ -324,6 +333,15 @@ class JobProcess:
         self.users = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}")
         self.jobs = JobServiceStub(self.users)
 
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """Reads the database past the service."""
+        engine = create_engine_of(self.settings.job_database)
+        try:
+            with engine.connect() as connection:
+                return [tuple(row) for row in connection.execute(text(statement))]
+        finally:
+            engine.dispose()
+
     async def enqueue(
         self,
         jobs: int | Sequence[queue_pb.QueuedJob] = 1,
@@ -434,7 +452,9 @@ async def run_service(settings: JobSettings) -> AsyncIterator[JobProcess]:
 
 
 @pytest.fixture
-def run_jobs(tmp_path: Path, batch_server: BatchServer, issuer: Issuer) -> RunJobs:
+def run_jobs(
+    tmp_path: Path, batch_server: BatchServer, issuer: Issuer, job_database: URL
+) -> RunJobs:
     """Runs a job service on the folder of the test; may be used again after it has ended."""
 
     def run(**changed: Any) -> AbstractAsyncContextManager[JobProcess]:
@@ -445,6 +465,8 @@ def run_jobs(tmp_path: Path, batch_server: BatchServer, issuer: Issuer) -> RunJo
             "progress_interval_s": 0,
             "lease_grace_s": 0,
         }
+        if job_database.get_backend_name() != "sqlite":
+            facts["job_database_url"] = job_database.render_as_string(hide_password=False)
         return run_service(JobSettings(**{**facts, **changed}))
 
     return run

@@ -1,7 +1,6 @@
 """Cancelling for clients: one job, or those of a batch that match."""
 
 import asyncio
-import sqlite3
 import uuid
 
 import grpc
@@ -34,8 +33,7 @@ async def refusal(call) -> tuple[grpc.StatusCode, str]:
 
 
 def rows(process, statement: str) -> list[tuple]:
-    with sqlite3.connect(process.settings.job_database_file) as connection:
-        return connection.execute(statement).fetchall()
+    return process.rows(statement)
 
 
 async def until_stop_is_asked_for(process, token: str) -> None:

@@ -1,7 +1,6 @@
 """Who gets which job, when."""
 
 import asyncio
-import sqlite3
 import uuid
 
 import grpc
@@ -106,8 +105,7 @@ async def test_a_lease_carries_what_the_worker_needs(process) -> None:
 
 
 async def reading(process, statement: str):
-    with sqlite3.connect(process.settings.job_database_file) as connection:
-        return connection.execute(statement).fetchall()
+    return process.rows(statement)
 
 
 async def test_priorities_are_those_of_the_contract(process) -> None:

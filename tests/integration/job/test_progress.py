@@ -1,7 +1,6 @@
 """Progress flows up: the newest of each batch, until it is acknowledged, also after a restart."""
 
 import asyncio
-import sqlite3
 
 from tweezer.database.timestamps import to_timestamp
 from tweezer.internal.v1 import progress_service_pb2 as pb
@@ -14,10 +13,7 @@ from tweezer.v1 import batch_pb2
 
 
 def unacknowledged(process) -> list[tuple[str]]:
-    with sqlite3.connect(process.settings.job_database_file) as connection:
-        return connection.execute(
-            "SELECT id FROM queued_batch WHERE progress_version > acknowledged_version"
-        ).fetchall()
+    return process.rows("SELECT id FROM queued_batch WHERE progress_version > acknowledged_version")
 
 
 async def test_each_step_is_reported(process, batch_side) -> None:
@@ -46,8 +42,7 @@ async def test_each_step_is_reported(process, batch_side) -> None:
 
 
 def first_start(process):
-    with sqlite3.connect(process.settings.job_database_file) as connection:
-        return to_timestamp(connection.execute("SELECT min(start_at) FROM job").fetchone()[0])
+    return to_timestamp(process.rows("SELECT min(start_at) FROM job")[0][0])
 
 
 async def test_a_batch_is_not_reported_before_it_was_released(process, batch_side) -> None:
@@ -100,7 +95,7 @@ async def test_changes_in_between_are_merged(tables, database, batch_server, run
     """However many changes there were, one report carries the newest."""
     addition = tables.add(50)
     for _ in range(50):
-        tables(lambda c: leases.take(c, ["EMU_FREE"], 1, 10**15, 2_000))
+        tables(lambda c: leases.take(c, ["EMU_FREE"], 1, 10**16, 2_000))
     async with run_jobs():
         await batch_server.side.until(lambda s: s.progress)
     report = batch_server.side.progress[addition.batch.id]

@@ -11,13 +11,17 @@ from tweezer.job.outcomes import Outcome
 from tweezer.job.paging import page_of
 from tweezer.job.store import (
     additions,
+    backlog,
     cancelling,
     endings,
     exclusive,
+    forgetting,
     intents,
     leases,
+    measures,
     progress,
     reads,
+    result_rows,
 )
 from tweezer.v1 import paging_pb2
 from tweezer.v1.job_pb2 import JobFilter
@@ -27,6 +31,11 @@ OTHER = "22222222-2222-4222-8222-222222222222"
 BATCH = "33333333-3333-4333-8333-333333333333"
 
 Plan = list[str]
+
+
+@pytest.fixture
+def backend() -> str:
+    return "sqlite"
 
 
 @pytest.fixture
@@ -200,6 +209,10 @@ def test_counting_reads_an_index_alone(plans, wanted, index: str) -> None:
         lambda c: reads.queued(c, in_batch(JobFilter(), BATCH, [PROJECT])),
         lambda c: reads.jobs(c, [BATCH, OTHER]),
         lambda c: reads.jobs_in_batch(c, BATCH, [OTHER]),
+        lambda c: result_rows.owners(c, [BATCH, OTHER]),
+        lambda c: result_rows.stored(c, 1),
+        backlog.unfinished_jobs,
+        lambda c: forgetting.forget(c, BATCH),
     ],
     ids=[
         "expiry",
@@ -213,6 +226,10 @@ def test_counting_reads_an_index_alone(plans, wanted, index: str) -> None:
         "queued",
         "jobs",
         "of a batch",
+        "owners",
+        "stored",
+        "unfinished",
+        "forget",
     ],
 )
 def test_the_loops_and_the_workers_use_an_index(plans, work) -> None:
@@ -224,6 +241,8 @@ def test_the_loops_and_the_workers_use_an_index(plans, work) -> None:
 def test_every_change_finds_its_rows_by_an_index(plans, tables) -> None:
     addition = tables.add(2)
     orphan = tables.enqueue(tables.addition(1))
+    finished = tables.add(1)
+    tables.intend(finished.batch.id, 2, cancelled=True)
 
     def everything(connection: Any) -> None:
         (batch,) = leases.take(connection, ["EMU_FREE"], 1, 9, 1)
@@ -232,12 +251,30 @@ def test_every_change_finds_its_rows_by_an_index(plans, tables) -> None:
             intent = intents.Intent(addition.batch.id, version, [addition.id], *wish)
             intents.apply(connection, [intent], 3)
         additions.drop(connection, [orphan.id])
+        old = result_rows.StoredResult(1, 2, "job", "key")
+        result_rows.record_removal(connection, [old], 3)
         for wanted in (JobFilter(), JobFilter(ids=[BATCH]), JobFilter(statuses=[1])):
             where = in_batch(wanted, addition.batch.id, [PROJECT, OTHER]).where
             cancelling.cancel_selected(connection, where, 4)
             cancelling.cancel_selected(connection, (*where, cancelling.not_final()), 5)
+        assert forgetting.forget(connection, finished.batch.id).jobs == 1
 
     found = plans(everything)
     assert len(found) > 15
     for plan in found:
         assert not any(line.startswith("SCAN") for line in plan), plan
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        measures.queue_lengths,
+        measures.leases_held,
+        measures.additions_held,
+        measures.batches_unreported,
+    ],
+)
+def test_what_is_measured_is_counted_in_indexes_of_what_is_unfinished(look, plans) -> None:
+    for plan in plans(look):
+        assert all("INDEX ix_" in line for line in plan), plan
+        assert unsorted(plan)

@@ -2,14 +2,14 @@
 
 import asyncio
 import random
-import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import pytest
 
-from tweezer.database.sqlite import SqliteDatabase
+from tweezer.database.database import Database
+from tweezer.database.opening import open_database
 from tweezer.database.timestamps import now_micros
 from tweezer.internal.v1 import lease_service_pb2 as pb
 from tweezer.job.leasing import LeaseRequest, Leasing
@@ -24,16 +24,16 @@ FUTURE = 10**15
 
 
 @pytest.fixture
-async def processes(tables) -> AsyncIterator[list[SqliteDatabase]]:
-    """Several databases on one file, as several processes have them."""
+async def processes(tables) -> AsyncIterator[list[Database]]:
+    """Several databases on the same tables, as several processes have them."""
     async with AsyncExitStack() as stack:
-        opened = [SqliteDatabase(tables.file) for _ in range(4)]
+        opened = [open_database(tables.url, 4) for _ in range(4)]
         for database in opened:
             stack.push_async_callback(database.close)
         yield opened
 
 
-def take(database: SqliteDatabase, jobs: int = 1, now: int = 2_000) -> Awaitable[list[str]]:
+def take(database: Database, jobs: int = 1, now: int = 2_000) -> Awaitable[list[str]]:
     def work(connection) -> list[str]:
         batches = leases.take(connection, ["EMU_FREE"], jobs, FUTURE, now)
         return [lease.token for batch in batches for lease in batch.leases]
@@ -41,7 +41,7 @@ def take(database: SqliteDatabase, jobs: int = 1, now: int = 2_000) -> Awaitable
     return database.write(work)
 
 
-def end(database: SqliteDatabase, token: str, outcome: Outcome) -> Awaitable[endings.Ended]:
+def end(database: Database, token: str, outcome: Outcome) -> Awaitable[endings.Ended]:
     key = f"key-{token}" if outcome is Outcome.RESULT else None
     ending = Ending(token, outcome, reason="It failed.", result_key=key)
     return database.write(lambda c: endings.end(c, [ending], 3, 3_000))
@@ -56,7 +56,7 @@ async def test_each_job_is_leased_once_between_processes(tables, processes) -> N
     tables.add(60)
     tables.add(60)
 
-    async def work(database: SqliteDatabase) -> list[str]:
+    async def work(database: Database) -> list[str]:
         mine: list[str] = []
         while tokens := await take(database, 7):
             mine += tokens
@@ -165,8 +165,7 @@ async def test_double_completions_through_the_service_keep_the_result(process) -
     )
     assert all(accepted)
     files = [path for path in process.settings.results_dir.rglob("*") if path.is_file()]
-    with sqlite3.connect(process.settings.job_database_file) as connection:
-        keys = [key for (key,) in connection.execute("SELECT result_key FROM job")]
+    keys = [key for (key,) in process.rows("SELECT result_key FROM job")]
     assert sorted(str(f.relative_to(process.settings.results_dir)) for f in files) == sorted(keys)
 
 
@@ -177,8 +176,7 @@ async def test_completions_against_cancellation_through_the_service(process, bat
     cancel = process.intend(added.batch.id, 2, cancelled=True)
     works = [asyncio.ensure_future(work) for work in (*ends[:15], cancel, *ends[15:])]
     await asyncio.gather(*works)
-    with sqlite3.connect(process.settings.job_database_file) as connection:
-        rows = connection.execute("SELECT status, result_key FROM job").fetchall()
+    rows = process.rows("SELECT status, result_key FROM job")
     assert {status for status, _ in rows} <= {"DONE", "CANCELED"}
     files = [path for path in process.settings.results_dir.rglob("*") if path.is_file()]
     assert len(files) == sum(status == "DONE" for status, _ in rows)
@@ -193,7 +191,7 @@ async def test_completions_against_cancellation_through_the_service(process, bat
 async def test_a_caller_that_goes_away_during_the_lease_loses_no_attempt(tables, tmp_path) -> None:
     """The jobs were taken, but nobody was there to get them."""
 
-    class Gated(SqliteDatabase):
+    class Gated:
         """Holds a write back until the test says so."""
 
         gate = asyncio.Event()
@@ -202,10 +200,10 @@ async def test_a_caller_that_goes_away_during_the_lease_loses_no_attempt(tables,
         async def write(self, change):
             self.reached.set()
             await self.gate.wait()
-            return await super().write(change)
+            return await opened.write(change)
 
     tables.add(1)
-    database = Gated(tables.file)
+    opened, database = open_database(tables.url, 4), Gated()
     results = ResultStore.in_folder(tmp_path / "results")
     leasing = Leasing(database, results, Signals(now_micros), now_micros, 3)
     request = LeaseRequest("w", ["EMU_FREE"], 1, 60_000_000)
@@ -218,7 +216,7 @@ async def test_a_caller_that_goes_away_during_the_lease_loses_no_attempt(tables,
         await caller
     job = only_job(tables)
     assert (job["status"], job["attempt"], job["ended_outcome"]) == ("PENDING", 0, "released")
-    await database.close()
+    await opened.close()
 
 
 async def test_stop_tokens_reach_many_workers_at_once(process) -> None:

@@ -1,7 +1,6 @@
 """Results: the link, the download without a token, the parts in which they come."""
 
 import json
-import sqlite3
 import uuid
 
 import grpc
@@ -127,8 +126,7 @@ async def test_a_result_that_somebody_deleted_is_told(process, member) -> None:
 async def test_results_lie_by_project_batch_and_job(process) -> None:
     job_id = await done(process)
     (file,) = (p for p in process.settings.results_dir.rglob("*.json"))
-    with sqlite3.connect(process.settings.job_database_file) as connection:
-        ((batch_id, key),) = connection.execute("SELECT batch_id, result_key FROM job")
+    ((batch_id, key),) = process.rows("SELECT batch_id, result_key FROM job")
     assert str(file.relative_to(process.settings.results_dir)) == key
     project, batch, name = key.split("/")
     assert (project, batch) == ("11111111-1111-4111-8111-111111111111", batch_id)
@@ -139,8 +137,7 @@ async def test_a_result_put_before_a_crash_goes_with_its_lease(process, batch_si
     """The process ended between putting a result and recording it; the worker never came back."""
     added = await process.add(1)
     (lease,) = await process.lease(duration=0.2)
-    with sqlite3.connect(process.settings.job_database_file) as connection:
-        ((number,),) = connection.execute("SELECT seq FROM job")
+    ((number,),) = process.rows("SELECT seq FROM job")
     held = HeldJob(number, lease.job_id, added.batch.id, added.batch.project_id, *[None] * 7)
     file = process.settings.results_dir / result_key(held, lease.token)
     file.parent.mkdir(parents=True)

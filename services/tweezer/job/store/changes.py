@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement
 
-from tweezer.job.models import LEASED_JOB_STATUSES
+from tweezer.job.models import JOB, LEASED_JOB_STATUSES
 from tweezer.lifecycle import FINAL_JOB_STATUSES, JobStatus
 
 
@@ -14,7 +14,7 @@ def columns_in(status: JobStatus, now: ColumnElement[int]) -> dict[str, Any]:
     if status not in LEASED_JOB_STATUSES:
         columns |= {"lease_token": None, "lease_expires_at": None}
     if status in FINAL_JOB_STATUSES:
-        columns |= {"end_at": now}
+        columns |= {"end_at": now, "unannounced": JOB.c.has_webhook}
     if status is JobStatus.PENDING:
         columns |= {"start_at": None, "progress": 0}
     if status is JobStatus.DONE:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, func, update
@@ -65,9 +66,9 @@ class Tally:
     def write(self, connection: Connection, now: int) -> None:
         """Writes what was recorded; each batch that is touched has a newer progress."""
         if self._changes:
+            changes = sorted(self._changes.items(), key=itemgetter(0))  # all lock rows in one order
             connection.execute(
-                _ADD_TO_COUNTS,
-                [_parameters(batch_id, change, now) for batch_id, change in self._changes.items()],
+                _ADD_TO_COUNTS, [_parameters(batch_id, change, now) for batch_id, change in changes]
             )
 
 

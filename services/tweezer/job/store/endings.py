@@ -42,6 +42,7 @@ class Ended:
     refused: list[str] = field(default_factory=list)  #: tokens that hold no job
     ownerless: list[str] = field(default_factory=list)  #: keys of results that are not used
     jobs: list[HeldJob] = field(default_factory=list)  #: as they were before
+    events: list[JobEvent] = field(default_factory=list)  #: what happened to each of them
     jobs_ready: bool = False  #: whether there may be something to lease
 
 
@@ -66,6 +67,7 @@ def end(connection: Connection, endings: Sequence[Ending], max_attempts: int, no
         elif job is not None and isinstance(verdict, JobEvent):
             changes.add(job, verdict, ending)
             ended.jobs.append(job)
+            ended.events.append(verdict)
         # A repetition names what is the job's result already.
         owned = verdict is JobEvent.COMPLETE or (
             job is not None and job.result_key == ending.result_key
@@ -81,7 +83,9 @@ def expire(connection: Connection, max_attempts: int, now: int) -> Ended:
     ended = Ended(jobs=[_held_job(row) for row in connection.execute(_EXPIRED, {"now": now})])
     changes = _Changes(max_attempts, now)
     for job in ended.jobs:
-        changes.add(job, loss(job, max_attempts), None)
+        event = loss(job, max_attempts)
+        changes.add(job, event, None)
+        ended.events.append(event)
     ended.jobs_ready = changes.write(connection)
     return ended
 
@@ -178,13 +182,17 @@ _HELD_JOB: Final = select(
     JOB.c.ended_outcome,
     JOB.c.result_key,
     JOB.c.exclusive,
+    JOB.c.device_type,
+    JOB.c.start_at,
 )
-_BY_NUMBER: Final = _HELD_JOB.where(
-    JOB.c.seq.in_(bindparam("numbers", expanding=True))
-).with_for_update()
+_BY_NUMBER: Final = (
+    _HELD_JOB.where(JOB.c.seq.in_(bindparam("numbers", expanding=True)))
+    .order_by(JOB.c.seq)  # all lock rows in one order
+    .with_for_update()
+)
 _EXPIRED: Final = (
     _HELD_JOB.where(JOB.c.lease_expires_at <= bindparam("now"))
     .order_by(JOB.c.lease_expires_at)
     .limit(_EXPIRED_AT_ONCE)
-    .with_for_update()
+    .with_for_update(skip_locked=True)  # somebody is just ending or extending the others
 )

@@ -1,6 +1,6 @@
 """Stores the jobs of an addition, held."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -50,6 +50,7 @@ class NewBatch:
     backend_configuration: str | None
     configuration_json: str | None
     exclusive: bool = False
+    webhook: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Addition:
     batch: NewBatch
     first_order: int
     jobs_count: int
-    jobs: Iterable[NewJob]  #: read once
+    jobs: Sequence[NewJob]
     created_at: int
     check_at: int
 
@@ -121,6 +122,7 @@ def _store_batch(connection: Connection, batch: NewBatch) -> None:
             "backend_configuration": batch.backend_configuration,
             "configuration_json": batch.configuration_json,
             "exclusive": batch.exclusive,
+            "webhook": batch.webhook,
             "intent_version": 0,
             "cancelled": False,
             "paused": False,
@@ -152,6 +154,7 @@ def _row(addition: Addition, job: NewJob) -> dict[str, object]:
         "queue_rank": batch.queue_rank,
         "origin": batch.origin,
         "exclusive": batch.exclusive,
+        "has_webhook": batch.webhook is not None,
         "runs": job.runs,
         "variables_json": job.variables_json,
         "program_hash": job.program_hash,

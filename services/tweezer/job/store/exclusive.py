@@ -21,7 +21,8 @@ from sqlalchemy import (
     union_all,
 )
 
-from tweezer.job.models import JOB, QUEUED_BATCH, leasable_exclusively, occupies, reserves
+from tweezer.job.conditions import leasable_exclusively, occupies, reserves
+from tweezer.job.models import JOB, QUEUED_BATCH
 
 
 def next_jobs(connection: Connection, device_types: Sequence[str]) -> list[int]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from tweezer.database.locks import has_many_writers
 from tweezer.job.models import JOB, QUEUED_ADDITION, QUEUED_BATCH
 from tweezer.job.store import cancelling, progress
 from tweezer.job.store.counts import Tally
@@ -40,12 +41,30 @@ def apply(connection: Connection, intents: Sequence[Intent], now: int) -> Applie
     """Applies intents that are newer than what is known, and their effect on the counts."""
     applied = Applied()
     tally = Tally()
-    for intent in intents:
+    if has_many_writers(connection):
+        _lock_jobs(connection, intents)
+    for intent in sorted(intents, key=lambda intent: intent.batch_id):  # all lock in one order
         _apply(connection, intent, applied, tally, now)
     tally.write(connection, now)
     applied.progressed = bool(tally)
     applied.progress = progress.of_batches(connection, [intent.batch_id for intent in intents])
     return applied
+
+
+def _lock_jobs(connection: Connection, intents: Sequence[Intent]) -> None:
+    """Locks the jobs that are about to be cancelled, paused or let go on.
+
+    Jobs come before their batches, as for whoever leases or ends them, and all jobs before the
+    first is changed: one that goes from waiting to running and back meanwhile is not missed.
+    """
+    wanted = {intent.batch_id: intent for intent in intents}
+    touched = [
+        batch_id
+        for batch_id, paused in connection.execute(_PAUSED, {"of_batches": list(wanted)})
+        if wanted[batch_id].cancelled or wanted[batch_id].paused != paused
+    ]
+    if touched:
+        connection.execute(_LOCK_JOBS, {"of_batches": touched})
 
 
 def _apply(
@@ -113,6 +132,19 @@ _BATCH: Final = (
         QUEUED_BATCH.c.exclusive,
     )
     .where(QUEUED_BATCH.c.id == bindparam("of_batch"))
+    .with_for_update(key_share=True)  # jobs may be stored meanwhile
+)
+_PAUSED: Final = select(QUEUED_BATCH.c.id, QUEUED_BATCH.c.paused).where(
+    QUEUED_BATCH.c.id.in_(bindparam("of_batches", expanding=True))
+)
+_LOCK_JOBS: Final = (
+    select(JOB.c.seq)
+    .where(
+        JOB.c.batch_id.in_(bindparam("of_batches", expanding=True)),
+        JOB.c.status.not_in([status.value for status in FINAL_JOB_STATUSES]),
+        JOB.c.released,
+    )
+    .order_by(JOB.c.seq)
     .with_for_update()
 )
 _WANT: Final = (

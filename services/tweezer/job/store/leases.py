@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Select,
     String,
@@ -19,8 +20,10 @@ from sqlalchemy import (
     update,
 )
 
-from tweezer.job.models import JOB, QUEUED_BATCH, leasable
-from tweezer.job.store import exclusive, pauses
+from tweezer.database.locks import has_many_writers
+from tweezer.job.conditions import leasable
+from tweezer.job.models import JOB, QUEUED_BATCH
+from tweezer.job.store import claims, exclusive, pauses
 from tweezer.job.store.changes import columns_in
 from tweezer.job.store.counts import Tally
 from tweezer.job.tokens import job_number, new_secret
@@ -37,6 +40,7 @@ class Lease:
     token: str
     job_id: str
     attempt: int
+    created_at: int
     expires_at: int
     runs: int | None
     variables_json: str | None
@@ -74,18 +78,8 @@ def take(
     devices = pauses.served(connection, device_types)
     if not devices:
         return []
-    alone = exclusive.next_jobs(connection, devices)
-    rows = connection.execute(
-        _lease(len(devices), bool(alone)),
-        {
-            **{_device(number): device for number, device in enumerate(devices)},
-            **({"alone": alone} if alone else {}),
-            "max_jobs": max_jobs,
-            "expires_at": expires_at,
-            "now": now,
-            "secret": new_secret(),
-        },
-    ).all()
+    lease = {"expires_at": expires_at, "now": now, "secret": new_secret()}
+    rows = _take(connection, devices, max_jobs, lease)
     if not rows:
         return []
     in_order = sorted(rows, key=itemgetter(0, 1))  # RETURNING promises no order
@@ -96,16 +90,28 @@ def take(
     return _by_batch(connection, in_order, expires_at)
 
 
+def _take(
+    connection: Connection, devices: Sequence[str], max_jobs: int, lease: dict[str, Any]
+) -> Sequence[Sequence[Any]]:
+    named = {_device(number): device for number, device in enumerate(devices)}
+    if has_many_writers(connection):
+        alone = claims.next_alone(connection, devices)
+        line = _in_line(len(devices), bool(alone))
+        numbers = claims.claim(connection, line, {**named, "alone": alone}, max_jobs)
+        return connection.execute(_LEASE_CLAIMED, {**lease, "numbers": numbers}).all()
+    alone = exclusive.next_jobs(connection, devices)
+    among = {**named, "max_jobs": max_jobs, **({"alone": alone} if alone else {})}
+    return connection.execute(_lease(len(devices), bool(alone)), {**lease, **among}).all()
+
+
 def _by_batch(
     connection: Connection, rows: Sequence[Sequence[Any]], expires_at: int
 ) -> list[LeasedBatch]:
     ids = list(dict.fromkeys(row[2] for row in rows))
     found = {row[0]: row for row in connection.execute(_SHARED, {"of_batches": ids})}
     batches = {id_: LeasedBatch(*found[id_]) for id_ in ids}
-    for _, _, batch_id, job_id, token, attempt, runs, variables_json, program_hash in rows:
-        batches[batch_id].leases.append(
-            Lease(token, job_id, attempt, expires_at, runs, variables_json, program_hash)
-        )
+    for _, _, batch_id, job_id, token, attempt, created_at, *own in rows:
+        batches[batch_id].leases.append(Lease(token, job_id, attempt, created_at, expires_at, *own))
     return list(batches.values())
 
 
@@ -158,9 +164,18 @@ def _device(number: int) -> str:
 
 @cache
 def _lease(devices: int, some_alone: bool = False) -> Update:
+    return _lease_of(JOB.c.seq.in_(next_in_line(devices, some_alone)))
+
+
+@cache
+def _in_line(devices: int, some_alone: bool) -> Select[Any]:
+    return next_in_line(devices, some_alone)
+
+
+def _lease_of(chosen: ColumnElement[bool]) -> Update:
     return (
         update(JOB)
-        .where(JOB.c.status == _WAITING.value, JOB.c.seq.in_(next_in_line(devices, some_alone)))
+        .where(JOB.c.status == _WAITING.value, chosen)
         .values(
             **columns_in(_LEASED, bindparam("now")),
             lease_token=cast(JOB.c.seq, String) + bindparam("secret"),
@@ -175,6 +190,7 @@ def _lease(devices: int, some_alone: bool = False) -> Update:
             JOB.c.id,
             JOB.c.lease_token,
             JOB.c.attempt,
+            JOB.c.created_at,
             JOB.c.runs,
             JOB.c.variables_json,
             JOB.c.program_hash,
@@ -210,6 +226,7 @@ def _queue(number: int, *columns: Column[Any]) -> Select[Any]:
     )
 
 
+_LEASE_CLAIMED: Final = _lease_of(JOB.c.seq.in_(bindparam("numbers", expanding=True)))
 _SHARED: Final = select(
     QUEUED_BATCH.c.id,
     QUEUED_BATCH.c.device_type,
@@ -221,6 +238,7 @@ _SHARED: Final = select(
 _HELD: Final = (
     select(JOB.c.seq, JOB.c.lease_token, JOB.c.status, JOB.c.progress)
     .where(JOB.c.seq.in_(bindparam("numbers", expanding=True)), JOB.c.lease_token.is_not(None))
+    .order_by(JOB.c.seq)  # all lock rows in one order
     .with_for_update()
 )
 _MINE: Final = (

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from tweezer.job.models import QUEUED_BATCH, unacknowledged
+from tweezer.job.conditions import unacknowledged
+from tweezer.job.models import QUEUED_BATCH
 from tweezer.lifecycle import JobCounts, JobStatus
 
 
@@ -48,7 +49,10 @@ def acknowledge(connection: Connection, versions: Mapping[str, int]) -> None:
     """Records which version BatchService has of each batch."""
     connection.execute(
         _ACKNOWLEDGE,
-        [{"of_batch": batch_id, "version": version} for batch_id, version in versions.items()],
+        [
+            {"of_batch": batch_id, "version": version}
+            for batch_id, version in sorted(versions.items())
+        ],
     )
 
 
@@ -62,7 +66,7 @@ _PROGRESS: Final = select(
 )
 _OF_BATCHES: Final = _PROGRESS.where(QUEUED_BATCH.c.id.in_(bindparam("of_batches", expanding=True)))
 _UNREPORTED: Final = (
-    _PROGRESS.where(unacknowledged(), QUEUED_BATCH.c.seq > bindparam("behind"))
+    _PROGRESS.where(unacknowledged(QUEUED_BATCH), QUEUED_BATCH.c.seq > bindparam("behind"))
     .order_by(QUEUED_BATCH.c.seq)
     .limit(bindparam("at_most"))
 )

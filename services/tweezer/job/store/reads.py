@@ -57,6 +57,15 @@ class StoredJob:
     columns: Sequence[Any]  #: JOB_COLUMNS
 
 
+@dataclass(frozen=True, slots=True)
+class ResultPlace:
+    """Where the result of a job is."""
+
+    project_id: str
+    key: str | None  #: absent while there is none
+    removed: bool  #: it was kept for long enough
+
+
 def job(connection: Connection, job_id: str) -> StoredJob | None:
     """Returns a job."""
     row = connection.execute(_JOB, {"named": job_id}).first()
@@ -72,10 +81,10 @@ def status(connection: Connection, job_id: str) -> tuple[str, str] | None:
     return None if row is None else (row[0], row[1])
 
 
-def result_key(connection: Connection, job_id: str) -> tuple[str, str | None] | None:
-    """Returns the project of a job and where its result is, if there is one."""
-    row = connection.execute(_RESULT_KEY, {"named": job_id}).first()
-    return None if row is None else (row[0], row[1])
+def result_place(connection: Connection, job_id: str) -> ResultPlace | None:
+    """Returns where the result of a job is."""
+    row = connection.execute(_RESULT_PLACE, {"named": job_id}).first()
+    return None if row is None else ResultPlace(row[0], row[1], removed=row[2] is not None)
 
 
 def batch_project(connection: Connection, batch_id: str) -> str | None:
@@ -172,6 +181,6 @@ _JOBS_IN_BATCH: Final = select(JOB.c.id).where(
 _BATCH_PROJECT: Final = select(QUEUED_BATCH.c.project_id).where(
     QUEUED_BATCH.c.id == bindparam("named")
 )
-_RESULT_KEY: Final = select(JOB.c.project_id, JOB.c.result_key).where(
+_RESULT_PLACE: Final = select(JOB.c.project_id, JOB.c.result_key, JOB.c.result_removed_at).where(
     JOB.c.id == bindparam("named")
 )

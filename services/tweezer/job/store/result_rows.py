@@ -1,0 +1,80 @@
+"""Which results the rows say are stored."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, select, tuple_, update
+
+from tweezer.job.conditions import keeps_result
+from tweezer.job.models import JOB
+
+#: Rows in one step of a clean-up: it must not hold up the workers' calls.
+AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """A result that should be in the store."""
+
+    end_at: int
+    seq: int
+    job_id: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What a job says about its results."""
+
+    key: str | None  #: of the result that is kept
+    lease_token: str | None  #: of the worker that may be about to bring one
+
+
+def owners(connection: Connection, job_ids: Collection[str]) -> dict[str, Owner]:
+    """Returns the owners of results among some jobs, by identifier; unknown jobs own nothing."""
+    rows = connection.execute(_OWNERS, {"named": list(job_ids)})
+    return {
+        id_: Owner(key if removed_at is None else None, token)
+        for id_, key, removed_at, token in rows
+    }
+
+
+def stored(
+    connection: Connection, before: int, behind: StoredResult | None = None
+) -> list[StoredResult]:
+    """Returns results of jobs that ended before a time, oldest first, some of them after another.
+
+    The order is that of an index, so that any number of them is gone through in small steps.
+    """
+    named = {
+        "before": before,
+        "after_end": -1 if behind is None else behind.end_at,
+        "after_seq": -1 if behind is None else behind.seq,
+    }
+    return [StoredResult(*row) for row in connection.execute(_STORED, named)]
+
+
+def record_removal(connection: Connection, results: Sequence[StoredResult], now: int) -> None:
+    """Records that results are no longer stored; their jobs stay as they are otherwise."""
+    connection.execute(_RECORD_REMOVAL, {"numbers": [each.seq for each in results], "now": now})
+
+
+_OWNERS: Final = select(
+    JOB.c.id, JOB.c.result_key, JOB.c.result_removed_at, JOB.c.lease_token
+).where(JOB.c.id.in_(bindparam("named", expanding=True)))
+_STORED: Final = (
+    select(JOB.c.end_at, JOB.c.seq, JOB.c.id, JOB.c.result_key)
+    .where(
+        keeps_result(JOB),
+        JOB.c.end_at < bindparam("before"),
+        tuple_(JOB.c.end_at, JOB.c.seq) > tuple_(bindparam("after_end"), bindparam("after_seq")),
+    )
+    .order_by(JOB.c.end_at, JOB.c.seq)
+    .limit(AT_ONCE)
+)
+_RECORD_REMOVAL: Final = (
+    update(JOB)
+    .where(JOB.c.seq.in_(bindparam("numbers", expanding=True)), keeps_result(JOB))
+    .values(result_removed_at=bindparam("now"))
+)
