@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import orjson
+import structlog
 from sqlalchemy import Connection
 
 from tweezer.batch.intent_loop import IntentLoop
@@ -11,6 +12,9 @@ from tweezer.batch.store import decisions
 from tweezer.batch.watch import BatchChanges
 from tweezer.database.database import Database
 from tweezer.database.timestamps import Clock, now_micros
+from tweezer.process.crash_points import crash_point
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -35,18 +39,24 @@ class Deciding:
     async def close(self, batch_id: str) -> None:
         """Takes no more jobs into a batch."""
         await self._decide([batch_id], lambda c, now: decisions.close_batch(c, batch_id, now))
+        log.info("batch closed", batch_id=batch_id)
 
     async def cancel(self, batch_id: str) -> None:
         """Cancels a batch; as a rule, what does not run is cancelled when this returns."""
         await self._decide(
             [batch_id], lambda c, now: decisions.cancel_batch(c, batch_id, now), at_once=True
         )
+        log.info("batch cancelled", batch_id=batch_id)
 
     async def cancel_many(self, batch_ids: Sequence[str]) -> dict[str, str]:
         """Cancels batches; returns why some cannot be cancelled, by identifier."""
-        return await self._decide(
+        refused = await self._decide(
             batch_ids, lambda c, now: decisions.cancel_batches(c, batch_ids, now), at_once=True
         )
+        for batch_id in batch_ids:
+            if batch_id not in refused:
+                log.info("batch cancelled", batch_id=batch_id)
+        return refused
 
     async def pause(self, batch_id: str, *, paused: bool) -> None:
         """Holds a batch back, or lets it go on."""
@@ -55,6 +65,7 @@ class Deciding:
             lambda c, now: decisions.pause_batch(c, batch_id, now, paused=paused),
             at_once=True,
         )
+        log.info("batch paused" if paused else "batch resumed", batch_id=batch_id)
 
     async def set_tags(self, batch_id: str, tags: Sequence[str]) -> None:
         """Replaces the tags of a batch."""
@@ -71,6 +82,7 @@ class Deciding:
         now = self._clock()
         try:
             decided = await self._database.write(lambda c: decide(c, now))
+            crash_point("batch.decision.committed")
             self._changes.announce(batch_ids)
             if at_once:
                 await self._intents.carry_now(batch_ids, self._wait_s)

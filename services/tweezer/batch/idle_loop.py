@@ -9,6 +9,7 @@ from tweezer.batch.store.decisions import longest_idle, time_out_idle
 from tweezer.batch.watch import BatchChanges
 from tweezer.database.database import Database
 from tweezer.database.timestamps import Clock, now_micros
+from tweezer.process.crash_points import crash_point
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +45,7 @@ class IdleLoop:
 
     async def _time_out(self, now: int) -> None:
         ended = await self._database.write(lambda c: time_out_idle(c, now - self._idle, now))
+        crash_point("batch.idle.timed_out")
         if ended:
             log.info("open batches timed out", number=len(ended), first=ended[0])
             self._intents.wake()

@@ -18,6 +18,7 @@ from tweezer.database.database import Database
 from tweezer.internal.v1.queue_service_pb2 import ApplyIntentsRequest, BatchIntent
 from tweezer.internal.v1.queue_service_pb2_grpc import QueueServiceStub
 from tweezer.process.backoff import Backoff
+from tweezer.process.crash_points import crash_point
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +97,9 @@ class IntentLoop:
                 return all([await self._carry([intent], timeout_s) for intent in intents])
             self._log_failure(intents, error)
             return False
+        crash_point("batch.intents.applied")
         await self._progress.take(response.progress, also=lambda c: acknowledge(c, intents))
+        crash_point("batch.intents.acknowledged")
         return True
 
     def _log_failure(self, intents: Sequence[PendingIntent], error: grpc.aio.AioRpcError) -> None:

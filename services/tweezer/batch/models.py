@@ -3,24 +3,26 @@
 The classes say what the tables are; every statement is SQLAlchemy Core on the tables themselves.
 """
 
-from collections.abc import Iterable
-from typing import ClassVar, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    Column,
     ColumnElement,
     ForeignKey,
     Index,
-    Integer,
-    MetaData,
     Table,
     UniqueConstraint,
+    false,
+    literal_column,
 )
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
+from tweezer.batch.base import BatchTable, counted_key, one_of
+from tweezer.batch.bookkeeping import PROJECT_LOAD, REQUEST
 from tweezer.lifecycle import FINAL_BATCH_STATUSES, BatchStatus
+
+__all__ = ["PROJECT_LOAD", "REQUEST", "BatchTable"]  # beside what is defined here
 
 #: Queues, served in this order.
 QUEUE_PRIORITIES: Final = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "FREE")
@@ -29,33 +31,33 @@ QUEUE_PRIORITIES: Final = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "FREE")
 ORIGINS: Final = ("CLIENT", "AZURE", "OVH", "UNKNOWN")
 
 
-def _sequence() -> Column[int]:
-    """Returns a key that counts up and never repeats: it is also the age of a row."""
-    counted = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts INTEGER columns only
-    return Column("seq", counted, primary_key=True, autoincrement=True)
-
-
-def _one_of(column: str, values: Iterable[str]) -> str:
-    words = ", ".join(f"'{value}'" for value in sorted(values))
-    return f"{column} IN ({words})"
-
-
-class BatchTable(SQLModel):
-    """Base of the tables, with metadata of its own: other services have theirs."""
-
-    metadata: ClassVar[MetaData] = MetaData()
-
-
 class Program(BatchTable, table=True):
     """The text of a sequence, once for each content."""
 
     __tablename__ = "program"
     __table_args__ = ({"sqlite_autoincrement": True},)
 
-    seq: int = Field(sa_column=_sequence())
+    seq: int = Field(sa_column=counted_key())
     hash: str = Field(unique=True)  #: SHA-256 of the text
     sequence: str
     created_at: int = Field(sa_type=BigInteger)
+    #: Whether it is known which batches use it. It is not for those of the first release, which did
+    #: not keep which sequences the jobs of a batch have: these are never deleted.
+    tracked: bool = Field(sa_column_kwargs={"server_default": false()})
+
+
+class JobProgram(BatchTable, table=True):
+    """That jobs of a batch have a sequence of their own."""
+
+    __tablename__ = "job_program"
+    __table_args__ = (
+        UniqueConstraint("batch_seq", "program_hash", name="uq_job_program_batch_seq_program_hash"),
+        {"sqlite_autoincrement": True},
+    )
+
+    seq: int = Field(sa_column=counted_key())
+    batch_seq: int = Field(sa_column_args=(ForeignKey("batch.seq"),), sa_type=BigInteger)
+    program_hash: str
 
 
 class Batch(BatchTable, table=True):
@@ -68,16 +70,16 @@ class Batch(BatchTable, table=True):
 
     __tablename__ = "batch"
     __table_args__ = (
-        CheckConstraint(_one_of("status", BatchStatus), name="ck_batch_status"),
-        CheckConstraint(_one_of("queue_priority", QUEUE_PRIORITIES), name="ck_batch_priority"),
-        CheckConstraint(_one_of("origin", ORIGINS), name="ck_batch_origin"),
+        CheckConstraint(one_of("status", BatchStatus), name="ck_batch_status"),
+        CheckConstraint(one_of("queue_priority", QUEUE_PRIORITIES), name="ck_batch_priority"),
+        CheckConstraint(one_of("origin", ORIGINS), name="ck_batch_origin"),
         CheckConstraint(
             "running >= 0 AND canceling >= 0 AND done >= 0 AND error >= 0 AND canceled >= 0"
             " AND running + canceling + done + error + canceled <= jobs_count",
             name="ck_batch_counts",
         ),
         CheckConstraint(
-            f"(end_at IS NOT NULL) = ({_one_of('status', FINAL_BATCH_STATUSES)})",
+            f"(end_at IS NOT NULL) = ({one_of('status', FINAL_BATCH_STATUSES)})",
             name="ck_batch_end_when_final",
         ),
         CheckConstraint("acknowledged_version <= intent_version", name="ck_batch_acknowledged"),
@@ -86,7 +88,7 @@ class Batch(BatchTable, table=True):
         {"sqlite_autoincrement": True},
     )
 
-    seq: int = Field(sa_column=_sequence())
+    seq: int = Field(sa_column=counted_key())
     id: str = Field(unique=True)
     parent_id: str | None
     project_id: str
@@ -124,6 +126,8 @@ class Batch(BatchTable, table=True):
     start_at: int | None = Field(sa_type=BigInteger)  #: when the first job started
     end_at: int | None = Field(sa_type=BigInteger)  #: when it became final
     idle_since: int | None = Field(sa_type=BigInteger)  #: open, and since then without a job to run
+    #: Final, and its webhook has not been told.
+    unannounced: bool = Field(sa_column_kwargs={"server_default": false()})
 
 
 class Addition(BatchTable, table=True):
@@ -148,7 +152,7 @@ class Addition(BatchTable, table=True):
         {"sqlite_autoincrement": True},
     )
 
-    seq: int = Field(sa_column=_sequence())
+    seq: int = Field(sa_column=counted_key())
     id: str = Field(unique=True)
     batch_id: str | None = Field(sa_column_args=(ForeignKey("batch.id"),))
     intent_version: int | None = Field(sa_type=BigInteger)  #: the first intent that releases it
@@ -166,7 +170,7 @@ class BatchTag(BatchTable, table=True):
         {"sqlite_autoincrement": True},
     )
 
-    seq: int = Field(sa_column=_sequence())
+    seq: int = Field(sa_column=counted_key())
     batch_seq: int = Field(sa_column_args=(ForeignKey("batch.seq"),), sa_type=BigInteger)
     tag: str
 
@@ -177,7 +181,7 @@ class DevicePause(BatchTable, table=True):
     __tablename__ = "device_pause"
     __table_args__ = ({"sqlite_autoincrement": True},)
 
-    seq: int = Field(sa_column=_sequence())
+    seq: int = Field(sa_column=counted_key())
     device_type: str = Field(unique=True)
     user_id: str  #: the operator
     created_at: int = Field(sa_type=BigInteger)
@@ -187,6 +191,7 @@ PROGRAM: Final[Table] = BatchTable.metadata.tables["program"]
 BATCH: Final[Table] = BatchTable.metadata.tables["batch"]
 ADDITION: Final[Table] = BatchTable.metadata.tables["addition"]
 BATCH_TAG: Final[Table] = BatchTable.metadata.tables["batch_tag"]
+JOB_PROGRAM: Final[Table] = BatchTable.metadata.tables["job_program"]
 DEVICE_PAUSE: Final[Table] = BatchTable.metadata.tables["device_pause"]
 
 
@@ -200,8 +205,19 @@ def idle() -> ColumnElement[bool]:
     return BATCH.c.idle_since.is_not(None)
 
 
-# Lists: every one is limited to projects.
-Index("ix_batch_project_created", BATCH.c.project_id, BATCH.c.created_at, BATCH.c.seq)
+# Lists: every one is limited to projects, and served by age unless asked otherwise. The columns
+# after the age answer the filters that have no index of their own from the index alone; they
+# hardly ever change.
+Index(
+    "ix_batch_project_created",
+    BATCH.c.project_id,
+    BATCH.c.created_at,
+    BATCH.c.seq,
+    BATCH.c.device_type,
+    BATCH.c.queue_priority,
+    BATCH.c.jobs_count,
+    BATCH.c.open,
+)
 Index(
     "ix_batch_project_status_created",
     BATCH.c.project_id,
@@ -216,6 +232,9 @@ Index(
     BATCH.c.created_at,
     BATCH.c.seq,
 )
+Index("ix_batch_project_start", BATCH.c.project_id, BATCH.c.start_at, BATCH.c.seq)
+#: Also finds the batches that are old enough to be deleted.
+Index("ix_batch_project_end", BATCH.c.project_id, BATCH.c.end_at, BATCH.c.seq)
 #: Waiting times of a device.
 Index("ix_batch_device_start", BATCH.c.device_type, BATCH.c.start_at)
 Index(
@@ -229,4 +248,21 @@ Index(
     BATCH.c.idle_since,
     sqlite_where=idle(),
     postgresql_where=idle(),
+)
+Index(
+    "ix_batch_unannounced",
+    BATCH.c.seq,
+    sqlite_where=BATCH.c.unannounced == literal_column("1"),  # as the statements ask for it
+    postgresql_where=BATCH.c.unannounced,
+)
+
+# What is deleted must not be needed by anything, and what points to it must be found.
+Index("ix_batch_program", BATCH.c.program_hash)
+Index("ix_batch_tag_batch", BATCH_TAG.c.batch_seq)
+Index("ix_job_program_program", JOB_PROGRAM.c.program_hash)
+Index(
+    "ix_program_tracked",
+    PROGRAM.c.hash,
+    sqlite_where=PROGRAM.c.tracked,
+    postgresql_where=PROGRAM.c.tracked,
 )

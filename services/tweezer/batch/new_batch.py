@@ -32,6 +32,12 @@ class NewBatch:
         """The batch."""
         return self.jobs.batch
 
+    @property
+    def program_hashes(self) -> set[str]:
+        """All sequences of the batch and its jobs."""
+        shared = self.batch.program_hash
+        return self.jobs.program_hashes | ({shared} if shared is not None else set())
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:

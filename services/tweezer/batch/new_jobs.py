@@ -30,6 +30,11 @@ class NewJobs:
         """Identifiers of the jobs in creation order."""
         return job_ids(self.batch.id, self.first_order, len(self.jobs))
 
+    @property
+    def program_hashes(self) -> set[str]:
+        """Sequences that jobs have of their own."""
+        return {job.program_hash for job in self.jobs if job.program_hash is not None}
+
     def numbered(self) -> Iterator[tuple[int, str, CheckedJob]]:
         """Gives each job with its creation order and its identifier."""
         pairs = zip(self.ids, self.jobs, strict=True)
@@ -51,6 +56,7 @@ def enqueue_request(new: NewJobs) -> EnqueueJobsRequest:
             configuration_json=batch.configuration_json,
             origin=ORIGIN_TO_MESSAGE[batch.origin],
             exclusive=new.exclusive,
+            webhook=batch.webhook,
         ),
         addition_id=new.addition_id,
         jobs=[
@@ -65,6 +71,16 @@ def enqueue_request(new: NewJobs) -> EnqueueJobsRequest:
             for order, job_id, job in new.numbered()
         ],
         create_time=to_timestamp(new.created_at),
+    )
+
+
+def checked_job(job: QueuedJob, parent_id: str | None) -> CheckedJob:
+    """Returns what was accepted of a job that JobService has."""
+    return CheckedJob(
+        runs=job.runs if job.HasField("runs") else None,
+        variables_json=job.variables_json if job.HasField("variables_json") else None,
+        program_hash=job.program_hash if job.HasField("program_hash") else None,
+        parent_id=parent_id,
     )
 
 

@@ -11,6 +11,7 @@ from tweezer.internal.v1.progress_service_pb2 import (
     ResolveAdditionsResponse,
 )
 from tweezer.internal.v1.progress_service_pb2_grpc import ProgressServiceServicer
+from tweezer.process.crash_points import crash_point
 from tweezer.rpc.context import Context
 
 
@@ -26,7 +27,9 @@ class ProgressServicer(ProgressServiceServicer):
         self, request: ReportProgressRequest, context: Context
     ) -> ReportProgressResponse:
         """Takes the newest progress of some batches."""
-        return ReportProgressResponse(unknown_batch_ids=await self._progress.take(request.reports))
+        unknown = await self._progress.take(request.reports)
+        crash_point("batch.progress.applied")
+        return ReportProgressResponse(unknown_batch_ids=unknown)
 
     async def ResolveAdditions(
         self, request: ResolveAdditionsRequest, context: Context
@@ -36,4 +39,5 @@ class ProgressServicer(ProgressServiceServicer):
         unknown = await self._database.read(lambda c: uncommitted(c, asked))
         if unknown:
             unknown = await self._database.write(lambda c: give_up_uncommitted(c, unknown, now))
+            crash_point("batch.additions.given_up")
         return ResolveAdditionsResponse(unknown_addition_ids=unknown)

@@ -1,13 +1,14 @@
 """Builds the batch service, runs it, and takes it down."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from tweezer.batch.bookkeeping import WEBHOOK_DELIVERY
 from tweezer.batch.checks.admission import Admission
 from tweezer.batch.checks.programs import Programs
 from tweezer.batch.checks.workers import CheckWorkers, WorkerLimits
@@ -15,18 +16,27 @@ from tweezer.batch.deciding import Deciding
 from tweezer.batch.device_pause_loop import DevicePauseLoop
 from tweezer.batch.device_servicer import DeviceServicer
 from tweezer.batch.devices.catalogue import Catalogue, read_catalogue
+from tweezer.batch.former import FormerAnswers
 from tweezer.batch.idle_loop import IdleLoop
 from tweezer.batch.intent_loop import IntentLoop
+from tweezer.batch.limits import Limits
+from tweezer.batch.metrics import BatchMetrics
+from tweezer.batch.named_request import NamedRequests
 from tweezer.batch.operator_servicer import OperatorServicer
 from tweezer.batch.program_servicer import ProgramServicer
 from tweezer.batch.progress_intake import ProgressIntake
 from tweezer.batch.progress_servicer import ProgressServicer
+from tweezer.batch.recovery import Recovery
 from tweezer.batch.servicer import BatchServicer
 from tweezer.batch.settings import BatchSettings
+from tweezer.batch.store.announcements import BatchNews
 from tweezer.batch.taking_in import TakingIn
+from tweezer.batch.vacuum import RetentionLoop, Vacuum
 from tweezer.batch.watch import BatchChanges
-from tweezer.database import migrations
-from tweezer.database.sqlite import SqliteDatabase, create_sqlite_engine
+from tweezer.database.answering import check_answers
+from tweezer.database.migrations import upgrade_database
+from tweezer.database.opening import open_database
+from tweezer.database.trouble import DatabaseUnavailable
 from tweezer.identity import store as identity_store
 from tweezer.identity.bootstrap import prepare as prepare_identity
 from tweezer.identity.passwords import PasswordChecker
@@ -35,13 +45,19 @@ from tweezer.identity.tokens import TokenIssuer
 from tweezer.internal.v1.program_service_pb2_grpc import add_ProgramServiceServicer_to_server
 from tweezer.internal.v1.progress_service_pb2_grpc import add_ProgressServiceServicer_to_server
 from tweezer.internal.v1.queue_service_pb2_grpc import QueueServiceStub
+from tweezer.process.keep_going import keep_going
 from tweezer.process.run import background
+from tweezer.process.telemetry import telemetry_of
 from tweezer.rpc.channel import open_service_channel
-from tweezer.rpc.server import build_server, start_server
+from tweezer.rpc.server import build_server, serving
 from tweezer.v1.account_service_pb2_grpc import add_AccountServiceServicer_to_server
 from tweezer.v1.batch_service_pb2_grpc import add_BatchServiceServicer_to_server
 from tweezer.v1.device_service_pb2_grpc import add_DeviceServiceServicer_to_server
 from tweezer.v1.operator_service_pb2_grpc import add_OperatorServiceServicer_to_server
+from tweezer.v1.webhook_service_pb2_grpc import add_WebhookServiceServicer_to_server
+from tweezer.webhooks.hosting import delivery_loop
+from tweezer.webhooks.servicer import WebhookServicer
+from tweezer.webhooks.store import Deliveries
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +68,7 @@ SERVICE_NAMES: Final = (
     "tweezer.v1.DeviceService",
     "tweezer.v1.OperatorService",
     "tweezer.v1.AccountService",
+    "tweezer.v1.WebhookService",
     "tweezer.internal.v1.ProgressService",
     "tweezer.internal.v1.ProgramService",
 )
@@ -74,9 +91,9 @@ async def running_service(
     """
     prepare(settings)
     async with AsyncExitStack() as stack:
-        database = SqliteDatabase(settings.batch_database_file)
+        database = open_database(settings.batch_database, settings.database_connections)
         stack.push_async_callback(database.close)
-        identity = SqliteDatabase(settings.identity_database_file)
+        identity = open_database(settings.identity_database, settings.database_connections)
         stack.push_async_callback(identity.close)
         if workers is None:
             workers = _own_workers(settings)
@@ -84,13 +101,21 @@ async def running_service(
         passwords = PasswordChecker(settings.login_workers, settings.max_waiting_logins)
         stack.callback(passwords.close)
 
+        telemetry = await stack.enter_async_context(
+            telemetry_of("batch", settings, settings.batch_metrics_listen)
+        )
         # The server makes the service key that the channel uses.
-        server = build_server(settings)
+        server = build_server(settings, telemetry)
         channel = await stack.enter_async_context(
             open_service_channel(settings, settings.job_address)
         )
         queue = QueueServiceStub(channel)
-        changes = BatchChanges()
+        metrics = BatchMetrics(telemetry.metrics, database)
+        deliveries = Deliveries(WEBHOOK_DELIVERY)
+        webhooks = await stack.enter_async_context(
+            delivery_loop(settings, database, deliveries, BatchNews())
+        )
+        changes = BatchChanges(also=webhooks.wake)
         progress = ProgressIntake(database, changes)
         intents = IntentLoop(database, queue, progress, settings.intents_per_call)
         idle = IdleLoop(database, intents, changes, settings.open_batch_idle_s)
@@ -110,43 +135,83 @@ async def running_service(
             intents,
             changes,
             queue_priority_of,
-            settings.max_jobs_per_batch,
+            Limits(
+                settings.max_jobs_per_batch,
+                settings.max_unfinished_jobs_per_project,
+                settings.max_batches_per_project,
+            ),
         )
+        recovery = Recovery(database, intents, settings.batch_recovery_interval_s, metrics=metrics)
+        vacuum = Vacuum(database, queue, recovery)
         add_BatchServiceServicer_to_server(
             BatchServicer(
-                database, admission, taking_in, deciding, changes, settings.watch_reread_s
+                database,
+                admission,
+                taking_in,
+                NamedRequests(database, settings.request_id_life_s),
+                FormerAnswers(database, queue),
+                deciding,
+                changes,
+                settings.watch_reread_s,
             ),
             server,
         )
         devices = DeviceServicer(database, catalogue)
         add_DeviceServiceServicer_to_server(devices, server)
         add_OperatorServiceServicer_to_server(
-            OperatorServicer(database, deciding, devices, pauses, settings.batch_cancel_wait_s),
+            OperatorServicer(
+                database,
+                deciding,
+                devices,
+                pauses,
+                vacuum,
+                settings.batch_retention_days,
+                settings.batch_cancel_wait_s,
+            ),
             server,
         )
         add_AccountServiceServicer_to_server(
             AccountServicer(identity, passwords, TokenIssuer(prepare_identity(settings), settings)),
             server,
         )
+        add_WebhookServiceServicer_to_server(
+            WebhookServicer(database, deliveries, webhooks), server
+        )
         add_ProgressServiceServicer_to_server(ProgressServicer(database, progress), server)
         add_ProgramServiceServicer_to_server(ProgramServicer(database, programs), server)
 
-        async with background(intents=intents.run(), idle=idle.run(), pauses=pauses.run()):
-            port = await start_server(server, settings.batch_listen, SERVICE_NAMES)
-            try:
-                yield port
-            finally:
-                changes.close()
-                await server.stop(settings.stop_grace_s)
+        async with (
+            background(
+                intents=intents.run(),
+                idle=idle.run(),
+                pauses=pauses.run(),
+                recovery=keep_going("recovery", recovery.run, DatabaseUnavailable),
+                webhooks=keep_going("webhooks", webhooks.run, DatabaseUnavailable),
+                **_retention(settings, vacuum),
+            ),
+            serving(
+                server,
+                settings,
+                settings.batch_listen,
+                SERVICE_NAMES,
+                check=lambda: check_answers(database),
+                before_stop=changes.close,
+            ) as port,
+        ):
+            yield port
 
 
 def prepare(settings: BatchSettings) -> None:
     """Creates the tables that are missing."""
-    engine = create_sqlite_engine(settings.batch_database_file)
-    try:
-        migrations.upgrade(engine, MIGRATIONS)
-    finally:
-        engine.dispose()
+    upgrade_database(settings.batch_database, MIGRATIONS)
+
+
+def _retention(settings: BatchSettings, vacuum: Vacuum) -> dict[str, Coroutine[None, None, None]]:
+    days = settings.batch_retention_days
+    if days is None:
+        return {}
+    loop = RetentionLoop(vacuum, days)
+    return {"retention": keep_going("retention", loop.run, DatabaseUnavailable)}
 
 
 def _catalogue(settings: BatchSettings) -> Catalogue:

@@ -8,11 +8,14 @@ from tweezer.batch.checks.admission import Admission
 from tweezer.batch.conversion import STATUS_TO_MESSAGE, batch_to_message, counts_to_message
 from tweezer.batch.deciding import Deciding
 from tweezer.batch.filters import ORDER_COLUMNS, conditions_of, order_of
+from tweezer.batch.former import FormerAnswers
 from tweezer.batch.identifiers import canonical_uuid
+from tweezer.batch.named_request import NamedRequests
 from tweezer.batch.new_batch import NewBatch
 from tweezer.batch.new_jobs import job_messages
 from tweezer.batch.paging import read_page
 from tweezer.batch.store.reads import find_batches_and_sequences, last_activity, list_batches
+from tweezer.batch.store.requests import FormerCall
 from tweezer.batch.taking_in import TakingIn
 from tweezer.batch.visible import VisibleBatches, canonical_batch_id
 from tweezer.batch.watch import BatchChanges
@@ -51,6 +54,7 @@ from tweezer.v1.batch_service_pb2 import (
     WatchBatchResponse,
 )
 from tweezer.v1.batch_service_pb2_grpc import BatchServiceServicer
+from tweezer.v1.job_pb2 import Job
 
 #: Sequences of many batches that one answer holds; a message takes four times as much.
 _MOST_SEQUENCE_CHARACTERS: Final = 16 * 1024 * 1024
@@ -64,12 +68,15 @@ class BatchServicer(BatchServiceServicer):
         database: Database,
         admission: Admission,
         taking_in: TakingIn,
+        named: NamedRequests,
+        former: FormerAnswers,
         deciding: Deciding,
         changes: BatchChanges,
         watch_reread_s: float,
     ) -> None:
         self._database, self._admission = database, admission
         self._taking_in, self._deciding = taking_in, deciding
+        self._named, self._former = named, former
         self._changes, self._watch_reread_s = changes, watch_reread_s
         self._visible, self._to_cancel = VisibleBatches(database), CancelSelection(database)
 
@@ -77,9 +84,13 @@ class BatchServicer(BatchServiceServicer):
         self, request: CreateBatchRequest, context: Context
     ) -> CreateBatchResponse:
         """Creates a batch with its first jobs."""
-        project_id = _own_project(request.project_id)
-        new = await self._taking_in.create(request, project_id, current_caller().user_id)
-        return CreateBatchResponse(batch=_new_message(new), jobs=job_messages(new.jobs))
+        project_id, user_id = _own_project(request.project_id), current_caller().user_id
+        named = self._named.name(request, user_id)
+        new = await self._named.once(
+            named, lambda: self._taking_in.create(request, project_id, user_id, named)
+        )
+        batch, jobs = await self._new_or_former(new)
+        return CreateBatchResponse(batch=batch, jobs=jobs)
 
     async def GetBatch(self, request: GetBatchRequest, context: Context) -> GetBatchResponse:
         """Gets one batch with its sequence and the identifiers of its jobs."""
@@ -101,7 +112,7 @@ class BatchServicer(BatchServiceServicer):
         """Lists the batches of the caller's projects."""
         paging = read_page(request.page, ORDER_COLUMNS)
         conditions = conditions_of(request.filter, current_caller().project_ids)
-        order = order_of(paging)
+        order = order_of(paging, request.filter)
         rows, total = await self._database.scan(
             lambda c: list_batches(c, conditions, order, paging.size, paging.skip)
         )
@@ -113,8 +124,15 @@ class BatchServicer(BatchServiceServicer):
         """Adds jobs to an open batch."""
         batch_id = canonical_batch_id(request.batch_id)
         row, sequence = await self._visible.find_with_sequence(batch_id)
-        new = await self._taking_in.add(row, sequence, request.jobs)
-        return AddJobsResponse(batch=await self._visible.message(batch_id), jobs=job_messages(new))
+        named = self._named.name(request, current_caller().user_id)
+        new = await self._named.once(
+            named, lambda: self._taking_in.add(row, sequence, request.jobs, named)
+        )
+        if isinstance(new, FormerCall):
+            batch, jobs = await self._former.of(new)
+        else:
+            batch, jobs = await self._visible.message(batch_id), job_messages(new)
+        return AddJobsResponse(batch=batch, jobs=jobs)
 
     async def CloseBatch(self, request: CloseBatchRequest, context: Context) -> CloseBatchResponse:
         """Closes an open batch."""
@@ -151,8 +169,14 @@ class BatchServicer(BatchServiceServicer):
         """Creates a closed batch that repeats the matching jobs of another."""
         batch_id = canonical_batch_id(request.batch_id)
         row, sequence = await self._visible.find_with_sequence(batch_id)
-        new = await self._taking_in.repeat(row, sequence, request.filter, current_caller().user_id)
-        return RepeatBatchResponse(batch=_new_message(new), jobs=job_messages(new.jobs))
+        user_id = current_caller().user_id
+        named = self._named.name(request, user_id)
+        new = await self._named.once(
+            named,
+            lambda: self._taking_in.repeat(row, sequence, request.filter, user_id, named),
+        )
+        batch, jobs = await self._new_or_former(new)
+        return RepeatBatchResponse(batch=batch, jobs=jobs)
 
     async def SetBatchTags(
         self, request: SetBatchTagsRequest, context: Context
@@ -200,6 +224,12 @@ class BatchServicer(BatchServiceServicer):
                 # Word comes from this process; what another one changed is found by reading.
                 await watcher.next_change(self._watch_reread_s)
 
+    async def _new_or_former(self, new: NewBatch | FormerCall) -> tuple[Batch, list[Job]]:
+        if isinstance(new, FormerCall):
+            return await self._former.of(new)
+        message = batch_to_message(new.batch, new.sequence, new.jobs.ids)
+        return message, job_messages(new.jobs)
+
 
 def _own_project(text: str) -> str:
     project_id = canonical_uuid(text)
@@ -207,7 +237,3 @@ def _own_project(text: str) -> str:
         raise InvalidInput("project_id", "must be a UUID")
     current_caller().require_project(project_id, f"project {project_id} not found")
     return project_id
-
-
-def _new_message(new: NewBatch) -> Batch:
-    return batch_to_message(new.batch, new.sequence, new.jobs.ids)

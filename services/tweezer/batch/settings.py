@@ -2,16 +2,24 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
+from sqlalchemy import URL
 
+from tweezer.database.url import database_url
 from tweezer.identity.settings import IdentitySettings
+from tweezer.webhooks.settings import WebhookSettings
 
 
-class BatchSettings(IdentitySettings):
+class BatchSettings(IdentitySettings, WebhookSettings):
     """What an operator can set of the batch service."""
 
     batch_listen: str = "127.0.0.1:8001"
     """Address to listen on."""
+    batch_metrics_listen: str | None = None
+    """Address of the page /metrics, for example 127.0.0.1:9001; absent serves none."""
+    batch_database_url: SecretStr | None = None
+    """Database, `sqlite:///FILE` or `postgresql://USER@HOST/DATABASE`; by default a file in the
+    data folder. It must not be that of another service."""
 
     max_sequence_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     """Largest sequence, in bytes of its text."""
@@ -27,6 +35,11 @@ class BatchSettings(IdentitySettings):
     max_configuration_bytes: int = Field(default=256 * 1024, ge=1024)
     """Largest backend configuration or legacy configuration, in bytes. Lists show both, and a page
     of 100 must fit into a message."""
+    max_unfinished_jobs_per_project: int = Field(default=1_000_000, ge=1)
+    """Most jobs of a project that are not final. More are refused until some have ended."""
+    max_batches_per_project: int = Field(default=10_000_000, ge=1)
+    """Most batches of a project that are stored, finished ones included. More are refused until
+    some are deleted."""
     max_tags: int = Field(default=100, ge=0)
     """Most tags of a batch."""
     max_tag_length: int = Field(default=256, ge=1)
@@ -54,10 +67,25 @@ class BatchSettings(IdentitySettings):
     """How long an open batch may have no job to run before it times out, in seconds."""
     intents_per_call: int = Field(default=200, ge=1)
     """Most batches of which JobService is told in one call."""
+    request_id_life_s: float = Field(default=86_400.0, gt=0)
+    """How long a request that its caller has named is not done a second time, in seconds."""
+    batch_retention_days: float | None = Field(default=None, gt=0)
+    """Finished batches are deleted, with their jobs and results, so many days after their end.
+    Unset keeps them for ever, or until an operator deletes them with `tweezer vacuum`."""
+    batch_recovery_interval_s: float = Field(default=3600.0, gt=0)
+    """How often is looked for what crashes and deletions left behind, in seconds. The first time is
+    at the start."""
     watch_reread_s: float = Field(default=30.0, gt=0)
     """How often a watched batch is read again without a sign of change, in seconds."""
 
     @property
     def batch_database_file(self) -> Path:
-        """The database."""
+        """The file of the database, unless a setting names another."""
         return self.data_dir / "batch.db"
+
+    @property
+    def batch_database(self) -> URL:
+        """The database."""
+        return database_url(
+            "TWEEZER_BATCH_DATABASE_URL", self.batch_database_url, self.batch_database_file
+        )

@@ -3,25 +3,32 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
+import structlog
 
 from tweezer.batch.checks.admission import Admission
-from tweezer.batch.checks.admitted import CheckedJob
 from tweezer.batch.identifiers import new_addition_id
 from tweezer.batch.intent_loop import IntentLoop
+from tweezer.batch.limits import Limits
 from tweezer.batch.new_batch import NewBatch, Owner, make_batch, make_repetition
-from tweezer.batch.new_jobs import NewJobs, enqueue_request
-from tweezer.batch.store.additions import Span, commit_addition, require_room, reserve_orders
+from tweezer.batch.new_jobs import NewJobs, checked_job, enqueue_request
+from tweezer.batch.store.additions import commit_addition, require_room, reserve_orders
 from tweezer.batch.store.create import create_batch
+from tweezer.batch.store.loads import require_capacity
+from tweezer.batch.store.requests import NamedRequest
 from tweezer.batch.store.rows import BatchRow
 from tweezer.batch.watch import BatchChanges
 from tweezer.database.database import Database
 from tweezer.database.timestamps import Clock, now_micros
 from tweezer.internal.v1.queue_service_pb2 import ListBatchJobsRequest, QueuedJob
 from tweezer.internal.v1.queue_service_pb2_grpc import QueueServiceStub
+from tweezer.process.crash_points import crash_point
+from tweezer.process.tracing import link_to_batch
 from tweezer.rpc.errors import InvalidInput, NotAllowedNow
 from tweezer.v1.batch_pb2 import NewJob
 from tweezer.v1.batch_service_pb2 import CreateBatchRequest
 from tweezer.v1.job_pb2 import JobFilter
+
+log = structlog.get_logger(__name__)
 
 #: Says which queue the batches of a project wait in.
 QueuePriorityOf = Callable[[str], Awaitable[str]]
@@ -38,59 +45,81 @@ class TakingIn:
         intents: IntentLoop,
         changes: BatchChanges,
         queue_priority_of: QueuePriorityOf,
-        max_jobs: int,
+        limits: Limits,
         clock: Clock = now_micros,
     ) -> None:
         self._database, self._admission, self._queue = database, admission, queue
         self._intents, self._changes = intents, changes
-        self._queue_priority_of, self._max_jobs, self._clock = queue_priority_of, max_jobs, clock
+        self._queue_priority_of, self._limits, self._clock = queue_priority_of, limits, clock
 
-    async def create(self, request: CreateBatchRequest, project_id: str, user_id: str) -> NewBatch:
+    async def create(
+        self,
+        request: CreateBatchRequest,
+        project_id: str,
+        user_id: str,
+        named: NamedRequest | None = None,
+    ) -> NewBatch:
         """Creates a batch with its first jobs."""
+        await self._require_capacity(project_id, 1, len(request.jobs))
         checked = await self._admission.check(request)
         owner = await self._owner(project_id, user_id)
-        return await self._store(make_batch(request, checked, owner, self._clock()))
+        return await self._store(make_batch(request, checked, owner, self._clock()), named)
 
-    async def add(self, batch: BatchRow, sequence: str | None, jobs: Sequence[NewJob]) -> NewJobs:
+    async def add(
+        self,
+        batch: BatchRow,
+        sequence: str | None,
+        jobs: Sequence[NewJob],
+        named: NamedRequest | None = None,
+    ) -> NewJobs:
         """Adds jobs to an open batch: all of them or none."""
         if not batch.open:
             raise NotAllowedNow(f"batch {batch.id} is closed: no jobs can be added")
+        await self._require_capacity(batch.project_id, 0, len(jobs))
         checked = await self._admission.check_added(batch.device_type, sequence, jobs)
-        require_room(batch.jobs_count, len(jobs), self._max_jobs)
+        require_room(batch.jobs_count, len(jobs), self._limits.jobs_per_batch)
         now = self._clock()
         first_order = await self._database.write(
             lambda c: reserve_orders(c, batch.id, len(jobs), now)
         )
+        crash_point("batch.add.reserved")
         new = NewJobs(
             batch, checked.device.exclusive, new_addition_id(), first_order, checked.jobs, now
         )
-        span = Span(first_order, len(jobs))
         await self._queue.EnqueueJobs(enqueue_request(new))
+        crash_point("batch.add.enqueued")
         try:
             await self._database.write(
-                lambda c: commit_addition(
-                    c, batch.id, new.addition_id, span, checked.texts, self._max_jobs, now
-                )
+                lambda c: commit_addition(c, new, checked.texts, self._limits, named)
             )
+            crash_point("batch.add.committed")
         finally:
             # Also when the caller goes away in this moment and the commit succeeds nevertheless.
             self._intents.wake()
         self._changes.announce([batch.id])
+        link_to_batch(batch.id)
+        log.info("jobs added", batch_id=batch.id, jobs=len(new.jobs))
         return new
 
     async def repeat(
-        self, batch: BatchRow, sequence: str | None, wanted: JobFilter, user_id: str
+        self,
+        batch: BatchRow,
+        sequence: str | None,
+        wanted: JobFilter,
+        user_id: str,
+        named: NamedRequest | None = None,
     ) -> NewBatch:
         """Creates a closed batch that repeats the matching jobs of another."""
         device = self._admission.check_device(batch.device_type)
-        jobs = [_repeated(job) for job in await self._jobs_of(batch.id, wanted)]
+        jobs = [checked_job(job, parent_id=job.id) for job in await self._jobs_of(batch.id, wanted)]
         if not jobs:
             raise InvalidInput("filter", f"no job of batch {batch.id} matches")
+        await self._require_capacity(batch.project_id, 1, len(jobs))
         owner = await self._owner(batch.project_id, user_id)
         new = make_repetition(
             batch, sequence, jobs, owner, self._clock(), exclusive=device.exclusive
         )
-        return await self._store(new)
+        return await self._store(new, named)
 
     async def _jobs_of(self, batch_id: str, wanted: JobFilter) -> Sequence[QueuedJob]:
         request = ListBatchJobsRequest(batch_id=batch_id, filter=wanted)
@@ -107,20 +136,21 @@ class TakingIn:
     async def _owner(self, project_id: str, user_id: str) -> Owner:
         return Owner(user_id, project_id, await self._queue_priority_of(project_id))
 
-    async def _store(self, new: NewBatch) -> NewBatch:
+    async def _require_capacity(self, project_id: str, batches: int, jobs: int) -> None:
+        # Before anything is checked or held; the transaction that stores it decides.
+        await self._database.read(
+            lambda c: require_capacity(c, project_id, batches, jobs, self._limits)
+        )
+
+    async def _store(self, new: NewBatch, named: NamedRequest | None) -> NewBatch:
         await self._queue.EnqueueJobs(enqueue_request(new.jobs))
+        crash_point("batch.create.enqueued")
         try:
-            await self._database.write(lambda c: create_batch(c, new))
+            await self._database.write(lambda c: create_batch(c, new, self._limits, named))
+            crash_point("batch.create.committed")
         finally:
             # Also when the caller goes away in this moment and the commit succeeds nevertheless.
             self._intents.wake()
+        link_to_batch(new.batch.id)
+        log.info("batch created", batch_id=new.batch.id, jobs=len(new.jobs.jobs))
         return new
-
-
-def _repeated(job: QueuedJob) -> CheckedJob:
-    return CheckedJob(
-        runs=job.runs if job.HasField("runs") else None,
-        variables_json=job.variables_json if job.HasField("variables_json") else None,
-        program_hash=job.program_hash if job.HasField("program_hash") else None,
-        parent_id=job.id,
-    )

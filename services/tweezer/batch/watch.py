@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from tweezer.rpc.errors import Unavailable
@@ -11,7 +11,9 @@ from tweezer.rpc.errors import Unavailable
 class BatchChanges:
     """Carries word of changes from where they are made to where they are waited for."""
 
-    def __init__(self) -> None:
+    def __init__(self, also: Callable[[], None] = lambda: None) -> None:
+        """`also` is called at each change, whoever watches."""
+        self._also = also
         self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
         self._closed = False
 
@@ -34,6 +36,7 @@ class BatchChanges:
         for batch_id in batch_ids:
             for watcher in self._watchers.get(batch_id, ()):
                 watcher.wake()
+        self._also()
 
     def close(self) -> None:
         """Ends all watching: the service stops, and open streams would hold it up."""

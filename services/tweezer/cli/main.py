@@ -6,10 +6,13 @@ The commands import what they need when they run, so that `tweezer --help` answe
 import typer
 
 from tweezer.cli.connection import connection
+from tweezer.cli.db import db
 from tweezer.cli.demo import demo
 from tweezer.cli.operate import batches, devices
 from tweezer.cli.serve import serve
 from tweezer.cli.up import up
+from tweezer.cli.vacuum import vacuum
+from tweezer.cli.webhooks import webhooks
 
 app = typer.Typer(
     name="tweezer",
@@ -18,7 +21,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-for command in (up, serve, connection, demo):
+for command in (up, serve, connection, demo, vacuum):
     app.command()(command)
 app.add_typer(batches, name="batches")
 app.add_typer(devices, name="devices")
+app.add_typer(webhooks, name="webhooks")
+app.add_typer(db, name="db")

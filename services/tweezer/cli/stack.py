@@ -103,7 +103,7 @@ def _stages(
 
     return [
         # No new requests; those that run are answered.
-        [spec("gateway", lambda: readiness.http_ready(f"{where.url}/health"))],
+        [spec("gateway", lambda: readiness.http_ready(f"{where.url}/ready"))],
         # Jobs that run are handed back to the job service, which must be there to take them.
         [spec("execution", lambda: readiness.grpc_ready(execution))],
         [

@@ -15,12 +15,14 @@ from typing import Any
 import grpc
 import pulser
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import URL, Connection, text
 
 from tweezer.batch.checks.workers import CheckWorkers, WorkerLimits
+from tweezer.batch.service import MIGRATIONS as BATCH_MIGRATIONS
 from tweezer.batch.service import running_service
 from tweezer.batch.settings import BatchSettings
-from tweezer.database.sqlite import create_sqlite_engine
+from tweezer.database.opening import create_engine_of
+from tweezer.identity.bootstrap import MIGRATIONS as IDENTITY_MIGRATIONS
 from tweezer.identity.bootstrap import prepare as prepare_identity
 from tweezer.identity.tokens import TokenIssuer
 from tweezer.internal.v1.program_service_pb2_grpc import ProgramServiceStub
@@ -34,6 +36,8 @@ from tweezer.internal.v1.queue_service_pb2 import (
     BatchIntent,
     EnqueueJobsRequest,
     EnqueueJobsResponse,
+    ForgetBatchesRequest,
+    ForgetBatchesResponse,
     ListBatchJobsRequest,
     ListBatchJobsResponse,
     QueuedJob,
@@ -68,6 +72,10 @@ class FakeQueue(QueueServiceServicer):
         self.refuse_pauses: grpc.StatusCode | None = None
         self.queued_jobs: list[QueuedJob] = []
         self.list_requests: list[ListBatchJobsRequest] = []
+        self.lists_what_is_enqueued = False
+        self.forgets: asyncio.Queue[list[str]] = asyncio.Queue()
+        self.unforgettable: set[str] = set()
+        self.refuse_forget: grpc.StatusCode | None = None
         self.refuse_intents: Callable[[ApplyIntentsRequest], grpc.StatusCode | None] = lambda _: (
             None
         )
@@ -100,7 +108,23 @@ class FakeQueue(QueueServiceServicer):
         self.list_requests.append(request)
         if request.filter.min_runs < 0:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "min_runs: must not be negative")
+        if self.lists_what_is_enqueued:
+            of_batch = [r for r in self.enqueued if r.batch.id == request.batch_id]
+            return ListBatchJobsResponse(jobs=[job for r in of_batch for job in r.jobs])
         return ListBatchJobsResponse(jobs=self.queued_jobs)
+
+    async def ForgetBatches(
+        self, request: ForgetBatchesRequest, context: Any
+    ) -> ForgetBatchesResponse:
+        await self.forgets.put(list(request.batch_ids))
+        if self.refuse_forget is not None:
+            await context.abort(self.refuse_forget, "refused by the test")
+        forgotten = [i for i in request.batch_ids if i not in self.unforgettable]
+        return ForgetBatchesResponse(
+            forgotten_batch_ids=forgotten,
+            deleted_jobs=2 * len(forgotten),
+            deleted_results=len(forgotten),
+        )
 
     async def ApplyDevicePauses(
         self, request: ApplyDevicePausesRequest, context: Any
@@ -193,12 +217,21 @@ class Place:
         def read(connection: Connection) -> list[Any]:
             return list(connection.execute(text(query), parameters).all())
 
-        engine = create_sqlite_engine(self.settings.batch_database_file)
+        engine = create_engine_of(self.settings.batch_database)
         try:
             with engine.connect() as connection:
                 return read(connection)
         finally:
             engine.dispose()
+
+    async def until_all_is_told(self) -> None:
+        """Waits until JobService's answers about intents are stored: nothing else tells of it."""
+        async with asyncio.timeout(60):
+            while True:
+                query = "SELECT 1 FROM batch WHERE acknowledged_version < intent_version"
+                if not self.rows(query):
+                    return
+                await asyncio.sleep(0.005)
 
 
 @pytest.fixture(scope="session")
@@ -211,12 +244,27 @@ def check_workers() -> Iterator[CheckWorkers]:
 
 
 @pytest.fixture(scope="session")
-def open_place(check_workers: CheckWorkers) -> Callable[[Path], Any]:
+def open_place(check_workers: CheckWorkers, databases: Callable[[str], Any]) -> Callable[..., Any]:
     """Sets up a place in a folder, for fixtures of any scope."""
 
     @asynccontextmanager
-    async def opened(folder: Path) -> AsyncIterator[Place]:
-        base = BatchSettings(data_dir=folder, batch_listen="127.0.0.1:0", stop_grace_s=2)
+    async def opened(folder: Path, backend: str = "sqlite") -> AsyncIterator[Place]:
+        with databases(backend) as new:
+            urls = {
+                "batch_database_url": new(folder / "batch.db", BATCH_MIGRATIONS),
+                "identity_database_url": new(folder / "identity.db", IDENTITY_MIGRATIONS),
+            }
+            async with opened_on(folder, urls) as place:
+                yield place
+
+    @asynccontextmanager
+    async def opened_on(folder: Path, urls: dict[str, URL]) -> AsyncIterator[Place]:
+        base = BatchSettings(
+            data_dir=folder,
+            batch_listen="127.0.0.1:0",
+            stop_grace_s=2,
+            **{name: url.render_as_string(hide_password=False) for name, url in urls.items()},
+        )
         queue = FakeQueue()
         server = build_server(base)
         add_QueueServiceServicer_to_server(queue, server)
@@ -229,8 +277,10 @@ def open_place(check_workers: CheckWorkers) -> Callable[[Path], Any]:
 
 
 @pytest.fixture
-async def place(tmp_path: Path, open_place: Callable[[Path], Any]) -> AsyncIterator[Place]:
-    async with open_place(tmp_path) as place:
+async def place(
+    tmp_path: Path, backend: str, open_place: Callable[..., Any]
+) -> AsyncIterator[Place]:
+    async with open_place(tmp_path, backend) as place:
         yield place
 
 

@@ -7,7 +7,7 @@ import grpc
 import pytest
 from sqlalchemy import text
 
-from tweezer.database.sqlite import create_sqlite_engine
+from tweezer.database.opening import create_engine_of
 from tweezer.internal.v1.progress_service_pb2 import (
     BatchProgress,
     ReportProgressRequest,
@@ -260,7 +260,7 @@ async def test_only_open_batches_without_a_job_to_run_may_time_out(
 
 async def test_jobs_on_their_way_keep_an_idle_batch_open(place, create, add):
     batch_id = (await create(jobs=0, open=True)).batch.id
-    engine = create_sqlite_engine(place.settings.batch_database_file)
+    engine = create_engine_of(place.settings.batch_database)
     with engine.begin() as connection:
         connection.execute(text("UPDATE batch SET idle_since = 1"))
     engine.dispose()

@@ -10,7 +10,7 @@ import pulser
 import pytest
 from pulser.backend import BitStrings, EmulationConfig
 
-from tweezer.database.sqlite import create_sqlite_engine
+from tweezer.database.opening import create_engine_of
 from tweezer.identity import store as identity_store
 from tweezer.identity.models import QueuePriority as ProjectPriority
 from tweezer.internal.v1.progress_service_pb2 import ResolveAdditionsRequest
@@ -161,7 +161,7 @@ async def test_a_named_emulator_takes_sequences_for_any_device(create, sequences
 
 
 async def test_the_queue_priority_is_that_of_the_project(place, create):
-    engine = create_sqlite_engine(place.settings.identity_database_file)
+    engine = create_engine_of(place.settings.identity_database)
     with engine.connect() as connection, connection.begin():
         identity_store.add_project(
             connection, "urgent", 0, ProjectPriority.CRITICAL, project_id=PROJECT

@@ -7,7 +7,7 @@ import pytest
 from pulser.devices import VirtualDevice
 from pulser.json.abstract_repr.deserializer import deserialize_device
 
-from tweezer.database.sqlite import create_sqlite_engine
+from tweezer.database.opening import create_engine_of
 from tweezer.database.timestamps import from_timestamp, to_timestamp
 from tweezer.identity import store as identity_store
 from tweezer.identity.models import QueuePriority as ProjectPriority
@@ -140,7 +140,7 @@ async def test_the_queue_is_in_the_order_of_service(stubs, user, create, place):
             connection, "urgent", 0, ProjectPriority.CRITICAL, project_id=OTHER_PROJECT
         )
 
-    engine = create_sqlite_engine(place.settings.identity_database_file)
+    engine = create_engine_of(place.settings.identity_database)
     with engine.begin() as connection:
         urgent(connection)
     engine.dispose()

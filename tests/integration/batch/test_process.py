@@ -17,6 +17,11 @@ from tweezer.v1.device_service_pb2 import ListPublicDevicesRequest
 
 
 @pytest.fixture
+def backend():
+    return "sqlite"
+
+
+@pytest.fixture
 def port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -16,6 +16,7 @@ from tweezer.batch.service import MIGRATIONS, prepare
 from tweezer.batch.settings import BatchSettings
 from tweezer.batch.store import (
     additions,
+    announcements,
     decisions,
     intents,
     programs,
@@ -84,6 +85,13 @@ def test_a_list_is_read_in_the_order_of_an_index(connection):
     steps = list_plan(connection)
     assert "SEARCH batch USING COVERING INDEX ix_batch_project_created (project_id=?)" in steps
     assert "SEARCH batch USING INTEGER PRIMARY KEY (rowid=?)" in steps
+
+
+def test_what_must_be_announced_is_found_by_index(connection):
+    assert plan(connection, announcements.FIRST) == ["SCAN batch USING INDEX ix_batch_unannounced"]
+    assert plan(connection, announcements.NEXT, most=100) == [
+        "SCAN batch USING INDEX ix_batch_unannounced"
+    ]
 
 
 @pytest.mark.parametrize(

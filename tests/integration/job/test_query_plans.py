@@ -23,6 +23,7 @@ from tweezer.job.store import (
     reads,
     result_rows,
 )
+from tweezer.job.store.announcements import JobNews
 from tweezer.v1 import paging_pb2
 from tweezer.v1.job_pb2 import JobFilter
 
@@ -278,3 +279,11 @@ def test_what_is_measured_is_counted_in_indexes_of_what_is_unfinished(look, plan
     for plan in plans(look):
         assert all("INDEX ix_" in line for line in plan), plan
         assert unsorted(plan)
+
+
+def test_what_must_be_announced_is_found_by_index(plans) -> None:
+    """Most jobs are final and announced, or nobody wants to be told."""
+    look, choose = plans(lambda c: (JobNews().waits(c), JobNews().take(c, 100)))
+    assert look == ["SCAN job USING INDEX ix_job_unannounced"]
+    assert choose[0] == "SCAN job USING INDEX ix_job_unannounced"
+    assert choose[1].startswith("SEARCH queued_batch USING INDEX")

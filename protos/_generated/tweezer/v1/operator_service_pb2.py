@@ -22,33 +22,38 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tweezer.v1 import batch_pb2 as tweezer_dot_v1_dot_batch__pb2
 from tweezer.v1 import device_pb2 as tweezer_dot_v1_dot_device__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tweezer/v1/operator_service.proto\x12\ntweezer.v1\x1a\x16tweezer/v1/batch.proto\x1a\x17tweezer/v1/device.proto\"%\n\x11PauseBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"6\n\x12PauseBatchResponse\x12 \n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.tweezer.v1.Batch\"&\n\x12ResumeBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"7\n\x13ResumeBatchResponse\x12 \n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.tweezer.v1.Batch\")\n\x12PauseDeviceRequest\x12\x13\n\x0b\x64\x65vice_type\x18\x01 \x01(\t\"9\n\x13PauseDeviceResponse\x12\"\n\x06\x64\x65vice\x18\x01 \x01(\x0b\x32\x12.tweezer.v1.Device\"*\n\x13ResumeDeviceRequest\x12\x13\n\x0b\x64\x65vice_type\x18\x01 \x01(\t\":\n\x14ResumeDeviceResponse\x12\"\n\x06\x64\x65vice\x18\x01 \x01(\x0b\x32\x12.tweezer.v1.Device2\xd1\x02\n\x0fOperatorService\x12K\n\nPauseBatch\x12\x1d.tweezer.v1.PauseBatchRequest\x1a\x1e.tweezer.v1.PauseBatchResponse\x12N\n\x0bResumeBatch\x12\x1e.tweezer.v1.ResumeBatchRequest\x1a\x1f.tweezer.v1.ResumeBatchResponse\x12N\n\x0bPauseDevice\x12\x1e.tweezer.v1.PauseDeviceRequest\x1a\x1f.tweezer.v1.PauseDeviceResponse\x12Q\n\x0cResumeDevice\x12\x1f.tweezer.v1.ResumeDeviceRequest\x1a .tweezer.v1.ResumeDeviceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tweezer/v1/operator_service.proto\x12\ntweezer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16tweezer/v1/batch.proto\x1a\x17tweezer/v1/device.proto\"%\n\x11PauseBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"6\n\x12PauseBatchResponse\x12 \n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.tweezer.v1.Batch\"&\n\x12ResumeBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"7\n\x13ResumeBatchResponse\x12 \n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x11.tweezer.v1.Batch\")\n\x12PauseDeviceRequest\x12\x13\n\x0b\x64\x65vice_type\x18\x01 \x01(\t\"9\n\x13PauseDeviceResponse\x12\"\n\x06\x64\x65vice\x18\x01 \x01(\x0b\x32\x12.tweezer.v1.Device\"*\n\x13ResumeDeviceRequest\x12\x13\n\x0b\x64\x65vice_type\x18\x01 \x01(\t\":\n\x14ResumeDeviceResponse\x12\"\n\x06\x64\x65vice\x18\x01 \x01(\x0b\x32\x12.tweezer.v1.Device\"h\n\rVacuumRequest\x12\x35\n\x0c\x65nded_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x42\x0f\n\r_ended_before\"h\n\x0eVacuumResponse\x12\x0f\n\x07\x62\x61tches\x18\x01 \x01(\x03\x12\x0c\n\x04jobs\x18\x02 \x01(\x03\x12\x0f\n\x07results\x18\x03 \x01(\x03\x12\x10\n\x08programs\x18\x04 \x01(\x03\x12\x14\n\x0cleft_batches\x18\x05 \x01(\x03\x32\x92\x03\n\x0fOperatorService\x12K\n\nPauseBatch\x12\x1d.tweezer.v1.PauseBatchRequest\x1a\x1e.tweezer.v1.PauseBatchResponse\x12N\n\x0bResumeBatch\x12\x1e.tweezer.v1.ResumeBatchRequest\x1a\x1f.tweezer.v1.ResumeBatchResponse\x12N\n\x0bPauseDevice\x12\x1e.tweezer.v1.PauseDeviceRequest\x1a\x1f.tweezer.v1.PauseDeviceResponse\x12Q\n\x0cResumeDevice\x12\x1f.tweezer.v1.ResumeDeviceRequest\x1a .tweezer.v1.ResumeDeviceResponse\x12?\n\x06Vacuum\x12\x19.tweezer.v1.VacuumRequest\x1a\x1a.tweezer.v1.VacuumResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tweezer.v1.operator_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PAUSEBATCHREQUEST']._serialized_start=98
-  _globals['_PAUSEBATCHREQUEST']._serialized_end=135
-  _globals['_PAUSEBATCHRESPONSE']._serialized_start=137
-  _globals['_PAUSEBATCHRESPONSE']._serialized_end=191
-  _globals['_RESUMEBATCHREQUEST']._serialized_start=193
-  _globals['_RESUMEBATCHREQUEST']._serialized_end=231
-  _globals['_RESUMEBATCHRESPONSE']._serialized_start=233
-  _globals['_RESUMEBATCHRESPONSE']._serialized_end=288
-  _globals['_PAUSEDEVICEREQUEST']._serialized_start=290
-  _globals['_PAUSEDEVICEREQUEST']._serialized_end=331
-  _globals['_PAUSEDEVICERESPONSE']._serialized_start=333
-  _globals['_PAUSEDEVICERESPONSE']._serialized_end=390
-  _globals['_RESUMEDEVICEREQUEST']._serialized_start=392
-  _globals['_RESUMEDEVICEREQUEST']._serialized_end=434
-  _globals['_RESUMEDEVICERESPONSE']._serialized_start=436
-  _globals['_RESUMEDEVICERESPONSE']._serialized_end=494
-  _globals['_OPERATORSERVICE']._serialized_start=497
-  _globals['_OPERATORSERVICE']._serialized_end=834
+  _globals['_PAUSEBATCHREQUEST']._serialized_start=131
+  _globals['_PAUSEBATCHREQUEST']._serialized_end=168
+  _globals['_PAUSEBATCHRESPONSE']._serialized_start=170
+  _globals['_PAUSEBATCHRESPONSE']._serialized_end=224
+  _globals['_RESUMEBATCHREQUEST']._serialized_start=226
+  _globals['_RESUMEBATCHREQUEST']._serialized_end=264
+  _globals['_RESUMEBATCHRESPONSE']._serialized_start=266
+  _globals['_RESUMEBATCHRESPONSE']._serialized_end=321
+  _globals['_PAUSEDEVICEREQUEST']._serialized_start=323
+  _globals['_PAUSEDEVICEREQUEST']._serialized_end=364
+  _globals['_PAUSEDEVICERESPONSE']._serialized_start=366
+  _globals['_PAUSEDEVICERESPONSE']._serialized_end=423
+  _globals['_RESUMEDEVICEREQUEST']._serialized_start=425
+  _globals['_RESUMEDEVICEREQUEST']._serialized_end=467
+  _globals['_RESUMEDEVICERESPONSE']._serialized_start=469
+  _globals['_RESUMEDEVICERESPONSE']._serialized_end=527
+  _globals['_VACUUMREQUEST']._serialized_start=529
+  _globals['_VACUUMREQUEST']._serialized_end=633
+  _globals['_VACUUMRESPONSE']._serialized_start=635
+  _globals['_VACUUMRESPONSE']._serialized_end=739
+  _globals['_OPERATORSERVICE']._serialized_start=742
+  _globals['_OPERATORSERVICE']._serialized_end=1144
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ isort:skip_file
 
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
 from tweezer.v1 import batch_pb2 as batch_pb2
 from tweezer.v1 import device_pb2 as device_pb2
 import builtins as builtins
@@ -183,5 +184,71 @@ class ResumeDeviceResponse(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["device", b"device"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["device", b"device"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class VacuumRequest(message.Message):
+    """Request for OperatorService.Vacuum."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ENDED_BEFORE_FIELD_NUMBER: builtins.int
+    DRY_RUN_FIELD_NUMBER: builtins.int
+    dry_run: builtins.bool
+    """Counts what would be deleted and deletes nothing."""
+    @builtins.property
+    def ended_before(self) -> timestamp_pb2.Timestamp:
+        """Batches that ended before this time are deleted; unset means those older than the retention
+        setting, and is INVALID_ARGUMENT where there is none.
+        """
+
+    def __init__(
+        self,
+        *,
+        ended_before: timestamp_pb2.Timestamp | None = ...,
+        dry_run: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_ended_before", b"_ended_before", "ended_before", b"ended_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_ended_before", b"_ended_before", "dry_run", b"dry_run", "ended_before", b"ended_before"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ended_before: _TypeAlias = typing.Literal["ended_before"]  # noqa: Y015
+    _WhichOneofArgType__ended_before: _TypeAlias = typing.Literal["_ended_before", b"_ended_before"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ended_before) -> _WhichOneofReturnType__ended_before | None: ...
+
+@typing.final
+class VacuumResponse(message.Message):
+    """Response of OperatorService.Vacuum: what was deleted, or would be."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCHES_FIELD_NUMBER: builtins.int
+    JOBS_FIELD_NUMBER: builtins.int
+    RESULTS_FIELD_NUMBER: builtins.int
+    PROGRAMS_FIELD_NUMBER: builtins.int
+    LEFT_BATCHES_FIELD_NUMBER: builtins.int
+    batches: builtins.int
+    """Batches."""
+    jobs: builtins.int
+    """Their jobs."""
+    results: builtins.int
+    """Results of these jobs; a dry run does not count them."""
+    programs: builtins.int
+    """Sequences that no batch uses."""
+    left_batches: builtins.int
+    """Batches that are old enough and were left, because a job of theirs is not final yet."""
+    def __init__(
+        self,
+        *,
+        batches: builtins.int = ...,
+        jobs: builtins.int = ...,
+        results: builtins.int = ...,
+        programs: builtins.int = ...,
+        left_batches: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batches", b"batches", "jobs", b"jobs", "left_batches", b"left_batches", "programs", b"programs", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

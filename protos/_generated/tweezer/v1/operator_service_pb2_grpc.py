@@ -55,6 +55,11 @@ class OperatorServiceStub:
                 request_serializer=tweezer_dot_v1_dot_operator__service__pb2.ResumeDeviceRequest.SerializeToString,
                 response_deserializer=tweezer_dot_v1_dot_operator__service__pb2.ResumeDeviceResponse.FromString,
                 _registered_method=True)
+        self.Vacuum = channel.unary_unary(
+                '/tweezer.v1.OperatorService/Vacuum',
+                request_serializer=tweezer_dot_v1_dot_operator__service__pb2.VacuumRequest.SerializeToString,
+                response_deserializer=tweezer_dot_v1_dot_operator__service__pb2.VacuumResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServiceServicer:
@@ -89,6 +94,14 @@ class OperatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Vacuum(self, request, context):
+        """Deletes finished batches that are old enough, with their jobs and results, and what nothing
+        needs any more. May be repeated: what is deleted is not found again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +124,11 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.ResumeDevice,
                     request_deserializer=tweezer_dot_v1_dot_operator__service__pb2.ResumeDeviceRequest.FromString,
                     response_serializer=tweezer_dot_v1_dot_operator__service__pb2.ResumeDeviceResponse.SerializeToString,
+            ),
+            'Vacuum': grpc.unary_unary_rpc_method_handler(
+                    servicer.Vacuum,
+                    request_deserializer=tweezer_dot_v1_dot_operator__service__pb2.VacuumRequest.FromString,
+                    response_serializer=tweezer_dot_v1_dot_operator__service__pb2.VacuumResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +240,33 @@ class OperatorService:
             '/tweezer.v1.OperatorService/ResumeDevice',
             tweezer_dot_v1_dot_operator__service__pb2.ResumeDeviceRequest.SerializeToString,
             tweezer_dot_v1_dot_operator__service__pb2.ResumeDeviceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Vacuum(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tweezer.v1.OperatorService/Vacuum',
+            tweezer_dot_v1_dot_operator__service__pb2.VacuumRequest.SerializeToString,
+            tweezer_dot_v1_dot_operator__service__pb2.VacuumResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,6 +24,10 @@ class OperatorServiceStub:
     """Holds a device back: none of its jobs starts. Those that run go on."""
     ResumeDevice: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.ResumeDeviceRequest, _operator_service_pb2.ResumeDeviceResponse]
     """Lets a paused device go on."""
+    Vacuum: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.VacuumRequest, _operator_service_pb2.VacuumResponse]
+    """Deletes finished batches that are old enough, with their jobs and results, and what nothing
+    needs any more. May be repeated: what is deleted is not found again.
+    """
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """OperatorService is for those who run the place. Needs a bearer token of an operator."""
@@ -59,5 +63,15 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_operator_service_pb2.ResumeDeviceRequest, _abc.Awaitable[_operator_service_pb2.ResumeDeviceResponse]],
     ) -> _abc.Awaitable[_operator_service_pb2.ResumeDeviceResponse]:
         """Lets a paused device go on."""
+
+    @_abc_1.abstractmethod
+    def Vacuum(
+        self,
+        request: _operator_service_pb2.VacuumRequest,
+        context: _aio.ServicerContext[_operator_service_pb2.VacuumRequest, _abc.Awaitable[_operator_service_pb2.VacuumResponse]],
+    ) -> _abc.Awaitable[_operator_service_pb2.VacuumResponse]:
+        """Deletes finished batches that are old enough, with their jobs and results, and what nothing
+        needs any more. May be repeated: what is deleted is not found again.
+        """
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _aio.Server) -> None: ...

@@ -97,7 +97,7 @@ class Admission:
                 "sequence_builder", "is needed unless each job has a sequence of its own"
             )
         if request.HasField("webhook"):
-            check_webhook(request.webhook)
+            check_webhook(request.webhook, allow_private=settings.webhook_allow_private)
         if request.HasField("configuration_json"):
             check_configuration(request.configuration_json, settings.max_configuration_bytes)
         return self.check_tags(request.tags)

@@ -2,13 +2,10 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any
 
 from tweezer.rpc.errors import InvalidInput
-
-#: Longest URL of a webhook, in characters; what browsers and servers agree on.
-MAX_URL_LENGTH: Final = 2048
+from tweezer.webhooks.targets import TargetRefused, check_url
 
 
 def check_tags(tags: Iterable[str], max_tags: int, max_length: int) -> list[str]:
@@ -26,18 +23,12 @@ def check_tags(tags: Iterable[str], max_tags: int, max_length: int) -> list[str]
     return unique
 
 
-def check_webhook(url: str) -> None:
-    """Raises InvalidInput unless the text is the URL of a web server."""
-    if len(url) > MAX_URL_LENGTH:
-        raise InvalidInput("webhook", f"must have at most {MAX_URL_LENGTH} characters")
+def check_webhook(url: str, *, allow_private: bool) -> None:
+    """Raises InvalidInput unless messages may go to this URL."""
     try:
-        parts = urlsplit(url)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname)
-        _ = parts.port  # raises ValueError for a port that is none
-    except ValueError:
-        known = False
-    if not known or any(character.isspace() for character in url):
-        raise InvalidInput("webhook", "must be a URL that starts with http:// or https://")
+        check_url(url, allow_private=allow_private)
+    except TargetRefused as refused:
+        raise InvalidInput("webhook", str(refused)) from None
 
 
 def check_configuration(text: str, max_bytes: int) -> None:

@@ -6,8 +6,12 @@ from typing import Final, NamedTuple
 from sqlalchemy import BigInteger, Connection, Integer, bindparam, case, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from tweezer.batch.limits import Limits
 from tweezer.batch.models import ADDITION, BATCH
-from tweezer.batch.store.programs import keep_programs
+from tweezer.batch.new_jobs import NewJobs
+from tweezer.batch.store.loads import add_load
+from tweezer.batch.store.programs import hold_programs, keep_programs, store_job_programs
+from tweezer.batch.store.requests import NamedRequest, claim_request
 from tweezer.batch.store.state import lock, want
 from tweezer.rpc.errors import InvalidInput, NotAllowedNow, Unavailable
 
@@ -36,9 +40,29 @@ class Span(NamedTuple):
     jobs_count: int
 
 
+class AdditionRow(NamedTuple):
+    """An addition that a batch has."""
+
+    batch_id: str
+    first_order: int
+    jobs_count: int
+    created_at: int
+
+
+_ADDITION: Final = select(*(ADDITION.c[name] for name in AdditionRow._fields)).where(
+    ADDITION.c.id == bindparam("addition"), ADDITION.c.batch_id.is_not(None)
+)
+
+
 def spans_of(connection: Connection, batch_id: str) -> list[Span]:
     """Returns where the jobs of a batch are, in creation order."""
     return [Span(*row) for row in connection.execute(_SPANS, {"of_batch": batch_id})]
+
+
+def find_addition(connection: Connection, addition_id: str) -> AdditionRow | None:
+    """Returns an addition that a batch has."""
+    row = connection.execute(_ADDITION, {"addition": addition_id}).first()
+    return None if row is None else AdditionRow(*row)
 
 
 def reserve_orders(connection: Connection, batch_id: str, count: int, now: int) -> int:
@@ -53,24 +77,29 @@ def reserve_orders(connection: Connection, batch_id: str, count: int, now: int) 
 
 def commit_addition(
     connection: Connection,
-    batch_id: str,
-    addition_id: str,
-    span: Span,
+    new: NewJobs,
     texts: Mapping[str, str],
-    max_jobs: int,
-    now: int,
+    limits: Limits,
+    named: NamedRequest | None = None,
 ) -> None:
     """Adds jobs that JobService holds to a batch: the commit point.
 
     NotAllowedNow when the batch was closed in the meantime; JobService then drops the jobs.
     """
+    batch_id, added, now = new.batch.id, len(new.jobs), new.created_at
+    if named is not None:
+        claim_request(connection, named, batch_id, new.addition_id, now)
     state = lock(connection, batch_id)
     if state is None or not state.open:
         raise _closed(batch_id)
-    require_room(state.jobs_count, span.jobs_count, max_jobs)
+    require_room(state.jobs_count, added, limits.jobs_per_batch)
     keep_programs(connection, texts, now)
-    store_addition(connection, batch_id, addition_id, state.intent_version + 1, span, now)
-    want(connection, state, state.intent, now, added=span.jobs_count)
+    hold_programs(connection, new.program_hashes)
+    store_job_programs(connection, state.seq, new.program_hashes)
+    span = Span(new.first_order, added)
+    store_addition(connection, batch_id, new.addition_id, state.intent_version + 1, span, now)
+    want(connection, state, state.intent, now, added=added)
+    add_load(connection, state.project_id, 0, added, limits, now)
 
 
 def store_addition(

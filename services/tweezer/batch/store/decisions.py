@@ -42,7 +42,7 @@ def cancel_batch(connection: Connection, batch_id: str, now: int) -> None:
 def cancel_batches(connection: Connection, batch_ids: Iterable[str], now: int) -> dict[str, str]:
     """Cancels the batches that can be cancelled; returns why the others cannot, by identifier."""
     refused: dict[str, str] = {}
-    for batch_id in batch_ids:
+    for batch_id in sorted(batch_ids):  # all lock in one order
         try:
             cancel_batch(connection, batch_id, now)
         except NotAllowedNow as error:
@@ -59,10 +59,14 @@ def pause_batch(connection: Connection, batch_id: str, now: int, *, paused: bool
 
 def time_out_idle(connection: Connection, since: int, now: int) -> list[str]:
     """Ends the open batches that have had nothing to run since then, and returns them."""
-    timed_out = [row[0] for row in connection.execute(_IDLE, {"since": since})]
-    for batch_id in timed_out:
-        state = _existing(connection, batch_id)
+    timed_out: list[str] = []
+    for batch_id in sorted(connection.execute(_IDLE, {"since": since}).scalars()):
+        state = lock(connection, batch_id)
+        # Until it was locked, jobs may have been added, or another process may have ended it.
+        if state is None or not state.open or state.idle_since is None or state.idle_since > since:
+            continue
         want(connection, state, replace(state.intent, open=False, timed_out=True), now)
+        timed_out.append(batch_id)
     return timed_out
 
 

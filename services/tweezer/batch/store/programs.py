@@ -1,18 +1,36 @@
 """Statements on programs."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from tweezer.batch.models import PROGRAM
+from tweezer.batch.models import JOB_PROGRAM, PROGRAM
+from tweezer.rpc.errors import Unavailable
 
 #: `ON CONFLICT` is the same in both databases, but SQLAlchemy keeps it in their dialects.
 _INSERT: Final[Mapping[str, Any]] = {
     kind.dialect().name: kind.insert(PROGRAM).on_conflict_do_nothing(index_elements=["hash"])
     for kind in (sqlite, postgresql)
 }
+
+_USE: Final[Mapping[str, Any]] = {
+    kind.dialect().name: kind.insert(JOB_PROGRAM).on_conflict_do_nothing(
+        index_elements=["batch_seq", "program_hash"]
+    )
+    for kind in (sqlite, postgresql)
+}
+
+# Locked where rows can be, so that none is deleted before those who use it are stored.
+_HOLD: Final = (
+    select(PROGRAM.c.hash)
+    .where(PROGRAM.c.hash.in_(bindparam("hashes", expanding=True)))
+    .with_for_update(read=True, key_share=True)
+)
+
+#: Most values of one statement; databases bound how many it can take.
+_AT_ONCE: Final = 1000
 
 _FIND: Final = select(PROGRAM.c.sequence).where(PROGRAM.c.hash == bindparam("hash"))
 
@@ -23,10 +41,29 @@ def keep_programs(connection: Connection, texts: Mapping[str, str], now: int) ->
         connection.execute(
             _INSERT[connection.dialect.name],
             [
-                {"hash": program_hash, "sequence": text, "created_at": now}
-                for program_hash, text in texts.items()
+                {"hash": program_hash, "sequence": text, "created_at": now, "tracked": True}
+                for program_hash, text in sorted(texts.items())  # all lock in one order
             ],
         )
+
+
+def hold_programs(connection: Connection, hashes: Iterable[str]) -> None:
+    """Keeps sequences from being deleted until the end of the transaction.
+
+    Unavailable when one of them is deleted already.
+    """
+    wanted = sorted(set(hashes))
+    for first in range(0, len(wanted), _AT_ONCE):
+        some = wanted[first : first + _AT_ONCE]
+        if len(connection.execute(_HOLD, {"hashes": some}).all()) != len(some):
+            raise Unavailable("a sequence of the batch was deleted in this moment: try again")
+
+
+def store_job_programs(connection: Connection, batch_seq: int, hashes: Collection[str]) -> None:
+    """Stores that jobs of a batch have these sequences."""
+    rows = [{"batch_seq": batch_seq, "program_hash": hash_} for hash_ in sorted(set(hashes))]
+    if rows:
+        connection.execute(_USE[connection.dialect.name], rows)
 
 
 def find_program(connection: Connection, program_hash: str) -> str | None:

@@ -1,5 +1,6 @@
 """Applies what JobService reports."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -8,8 +9,10 @@ import structlog
 from sqlalchemy import Connection, bindparam, update
 
 from tweezer.batch.models import BATCH
+from tweezer.batch.store.loads import change_unfinished
 from tweezer.batch.store.rows import job_counts
 from tweezer.batch.store.state import BatchState, derived, lock
+from tweezer.lifecycle import JobCounts
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +30,7 @@ _APPLY: Final = (
         start_at=bindparam("start_at"),
         end_at=bindparam("new_end_at"),
         idle_since=bindparam("new_idle_since"),
+        unannounced=bindparam("new_unannounced"),
         updated_at=bindparam("now"),
     )
 )
@@ -58,18 +62,22 @@ class Applied:
 def apply_reports(connection: Connection, reports: Iterable[Report], now: int) -> Applied:
     """Applies the reports that are newer than what is known."""
     applied = Applied([], [])
+    unfinished: Counter[str] = Counter()
     for report in reports:
         state = lock(connection, report.batch_id)
         if state is None:
             applied.unknown_batch_ids.append(report.batch_id)
-        elif _apply(connection, report, state, now):
+        elif (counts := _apply(connection, report, state, now)) is not None:
             applied.changed_batch_ids.append(report.batch_id)
+            unfinished[state.project_id] += counts.unfinished - state.counts().unfinished
+    change_unfinished(connection, unfinished)
     return applied
 
 
-def _apply(connection: Connection, report: Report, state: BatchState, now: int) -> bool:
+def _apply(connection: Connection, report: Report, state: BatchState, now: int) -> JobCounts | None:
+    """Returns the job counts after a report, or None when it changes nothing."""
     if report.version <= state.progress_version:
-        return False
+        return None
     counts = job_counts(
         state.jobs_count,
         report.running,
@@ -81,7 +89,7 @@ def _apply(connection: Connection, report: Report, state: BatchState, now: int) 
     if counts.pending < 0:
         # One wrong report must not hold up those of the other batches.
         log.error("a report counts more jobs than the batch has", batch_id=report.batch_id)
-        return False
+        return None
     connection.execute(
         _APPLY,
         {
@@ -97,4 +105,4 @@ def _apply(connection: Connection, report: Report, state: BatchState, now: int) 
             **derived(state, state.intent, counts, report.end_at, now),
         },
     )
-    return True
+    return counts

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
 
-from tweezer.batch.models import ADDITION, BATCH, PROGRAM
+from tweezer.batch.models import BATCH, PROGRAM, PROJECT_LOAD
 from tweezer.batch.store.rows import BATCH_COLUMNS, BatchRow
 
 _BATCH: Final = select(*BATCH_COLUMNS).where(BATCH.c.id == bindparam("id"))
@@ -24,11 +24,9 @@ _BATCHES: Final = (
 )
 
 _LAST_ACTIVITY: Final = (
-    select(BATCH.c.project_id, func.max(ADDITION.c.created_at))
-    .join(ADDITION, ADDITION.c.batch_id == BATCH.c.id)
-    .where(BATCH.c.project_id.in_(bindparam("projects", expanding=True)))
-    .group_by(BATCH.c.project_id)
-    .order_by(BATCH.c.project_id)
+    select(PROJECT_LOAD.c.project_id, PROJECT_LOAD.c.last_activity_at)
+    .where(PROJECT_LOAD.c.project_id.in_(bindparam("projects", expanding=True)))
+    .order_by(PROJECT_LOAD.c.project_id)
 )
 
 _MEAN_WAIT: Final = select(func.avg(BATCH.c.start_at - BATCH.c.created_at)).where(

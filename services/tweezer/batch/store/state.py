@@ -18,7 +18,9 @@ from tweezer.lifecycle import (
 class BatchState(NamedTuple):
     """What a status is made of."""
 
+    seq: int
     id: str
+    project_id: str
     open: bool
     cancelled: bool
     timed_out: bool
@@ -34,6 +36,8 @@ class BatchState(NamedTuple):
     canceled: int
     end_at: int | None
     idle_since: int | None
+    webhook: str | None
+    unannounced: bool
 
     @property
     def intent(self) -> BatchIntent:
@@ -77,6 +81,7 @@ _WANT: Final = (
         status=bindparam("new_status"),
         end_at=bindparam("new_end_at"),
         idle_since=bindparam("new_idle_since"),
+        unannounced=bindparam("new_unannounced"),
         updated_at=bindparam("now"),
     )
 )
@@ -98,10 +103,12 @@ def derived(
     status = batch_status(intent, counts)
     final = status in FINAL_BATCH_STATUSES
     idle = intent.open and counts.unfinished == 0
+    ends = final and not state.is_final
     return {
         "new_status": status.value,
         "new_end_at": (state.end_at or ended or now) if final else None,
         "new_idle_since": (state.idle_since or now) if idle else None,
+        "new_unannounced": state.unannounced or (ends and state.webhook is not None),
     }
 
 

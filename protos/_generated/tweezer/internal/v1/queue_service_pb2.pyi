@@ -38,6 +38,7 @@ class QueuedBatch(message.Message):
     CONFIGURATION_JSON_FIELD_NUMBER: builtins.int
     ORIGIN_FIELD_NUMBER: builtins.int
     EXCLUSIVE_FIELD_NUMBER: builtins.int
+    WEBHOOK_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Identifier of the batch."""
     project_id: builtins.str
@@ -58,6 +59,8 @@ class QueuedBatch(message.Message):
     """Channel through which it came in."""
     exclusive: builtins.bool
     """Whether the device runs one batch at a time, its jobs in creation order."""
+    webhook: builtins.str
+    """URL that is told when a job is final."""
     def __init__(
         self,
         *,
@@ -71,10 +74,11 @@ class QueuedBatch(message.Message):
         configuration_json: builtins.str | None = ...,
         origin: job_pb2.JobOrigin.ValueType = ...,
         exclusive: builtins.bool = ...,
+        webhook: builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_backend_configuration", b"_backend_configuration", "_configuration_json", b"_configuration_json", "_program_hash", b"_program_hash", "backend_configuration", b"backend_configuration", "configuration_json", b"configuration_json", "program_hash", b"program_hash"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_backend_configuration", b"_backend_configuration", "_configuration_json", b"_configuration_json", "_program_hash", b"_program_hash", "_webhook", b"_webhook", "backend_configuration", b"backend_configuration", "configuration_json", b"configuration_json", "program_hash", b"program_hash", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_backend_configuration", b"_backend_configuration", "_configuration_json", b"_configuration_json", "_program_hash", b"_program_hash", "backend_configuration", b"backend_configuration", "configuration_json", b"configuration_json", "device_type", b"device_type", "exclusive", b"exclusive", "id", b"id", "origin", b"origin", "program_hash", b"program_hash", "project_id", b"project_id", "queue_priority", b"queue_priority", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_backend_configuration", b"_backend_configuration", "_configuration_json", b"_configuration_json", "_program_hash", b"_program_hash", "_webhook", b"_webhook", "backend_configuration", b"backend_configuration", "configuration_json", b"configuration_json", "device_type", b"device_type", "exclusive", b"exclusive", "id", b"id", "origin", b"origin", "program_hash", b"program_hash", "project_id", b"project_id", "queue_priority", b"queue_priority", "user_id", b"user_id", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__backend_configuration: _TypeAlias = typing.Literal["backend_configuration"]  # noqa: Y015
     _WhichOneofArgType__backend_configuration: _TypeAlias = typing.Literal["_backend_configuration", b"_backend_configuration"]  # noqa: Y015
@@ -82,12 +86,16 @@ class QueuedBatch(message.Message):
     _WhichOneofArgType__configuration_json: _TypeAlias = typing.Literal["_configuration_json", b"_configuration_json"]  # noqa: Y015
     _WhichOneofReturnType__program_hash: _TypeAlias = typing.Literal["program_hash"]  # noqa: Y015
     _WhichOneofArgType__program_hash: _TypeAlias = typing.Literal["_program_hash", b"_program_hash"]  # noqa: Y015
+    _WhichOneofReturnType__webhook: _TypeAlias = typing.Literal["webhook"]  # noqa: Y015
+    _WhichOneofArgType__webhook: _TypeAlias = typing.Literal["_webhook", b"_webhook"]  # noqa: Y015
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__backend_configuration) -> _WhichOneofReturnType__backend_configuration | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__configuration_json) -> _WhichOneofReturnType__configuration_json | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__program_hash) -> _WhichOneofReturnType__program_hash | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook) -> _WhichOneofReturnType__webhook | None: ...
 
 @typing.final
 class QueuedJob(message.Message):
@@ -389,5 +397,59 @@ class ListBatchJobsResponse(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["jobs", b"jobs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ForgetBatchesRequest(message.Message):
+    """Request for QueueService.ForgetBatches."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BATCH_IDS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def batch_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Identifiers of the batches."""
+
+    def __init__(
+        self,
+        *,
+        batch_ids: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_ids", b"batch_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ForgetBatchesResponse(message.Message):
+    """Response of QueueService.ForgetBatches."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FORGOTTEN_BATCH_IDS_FIELD_NUMBER: builtins.int
+    DELETED_JOBS_FIELD_NUMBER: builtins.int
+    DELETED_RESULTS_FIELD_NUMBER: builtins.int
+    deleted_jobs: builtins.int
+    """How many jobs this call deleted."""
+    deleted_results: builtins.int
+    """How many results this call deleted."""
+    @builtins.property
+    def forgotten_batch_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Those of the batches of which nothing is kept any more: deleted by this call, by an earlier one,
+        or never known. BatchService may delete these.
+        """
+
+    def __init__(
+        self,
+        *,
+        forgotten_batch_ids: abc.Iterable[builtins.str] | None = ...,
+        deleted_jobs: builtins.int = ...,
+        deleted_results: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["deleted_jobs", b"deleted_jobs", "deleted_results", b"deleted_results", "forgotten_batch_ids", b"forgotten_batch_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

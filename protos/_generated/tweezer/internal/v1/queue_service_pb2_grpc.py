@@ -55,6 +55,11 @@ class QueueServiceStub:
                 request_serializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ListBatchJobsRequest.SerializeToString,
                 response_deserializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ListBatchJobsResponse.FromString,
                 _registered_method=True)
+        self.ForgetBatches = channel.unary_unary(
+                '/tweezer.internal.v1.QueueService/ForgetBatches',
+                request_serializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ForgetBatchesRequest.SerializeToString,
+                response_deserializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ForgetBatchesResponse.FromString,
+                _registered_method=True)
 
 
 class QueueServiceServicer:
@@ -90,6 +95,14 @@ class QueueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForgetBatches(self, request, context):
+        """Deletes all that is kept of finished batches: their jobs, and the results of these. A batch of
+        which a job is not final is left as it is. The same batches may be sent again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QueueServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +125,11 @@ def add_QueueServiceServicer_to_server(servicer, server):
                     servicer.ListBatchJobs,
                     request_deserializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ListBatchJobsRequest.FromString,
                     response_serializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ListBatchJobsResponse.SerializeToString,
+            ),
+            'ForgetBatches': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetBatches,
+                    request_deserializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ForgetBatchesRequest.FromString,
+                    response_serializer=tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ForgetBatchesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -223,6 +241,33 @@ class QueueService:
             '/tweezer.internal.v1.QueueService/ListBatchJobs',
             tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ListBatchJobsRequest.SerializeToString,
             tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ListBatchJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetBatches(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tweezer.internal.v1.QueueService/ForgetBatches',
+            tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ForgetBatchesRequest.SerializeToString,
+            tweezer_dot_internal_dot_v1_dot_queue__service__pb2.ForgetBatchesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,6 +26,10 @@ class QueueServiceStub:
     """Holds devices back, or lets them go on."""
     ListBatchJobs: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListBatchJobsRequest, _queue_service_pb2.ListBatchJobsResponse]
     """Lists jobs of a batch as they were queued, to be repeated."""
+    ForgetBatches: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ForgetBatchesRequest, _queue_service_pb2.ForgetBatchesResponse]
+    """Deletes all that is kept of finished batches: their jobs, and the results of these. A batch of
+    which a job is not final is left as it is. The same batches may be sent again.
+    """
 
 class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     """QueueService is how BatchService tells JobService what should happen: intent flows down."""
@@ -63,5 +67,15 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_queue_service_pb2.ListBatchJobsRequest, _abc.Awaitable[_queue_service_pb2.ListBatchJobsResponse]],
     ) -> _abc.Awaitable[_queue_service_pb2.ListBatchJobsResponse]:
         """Lists jobs of a batch as they were queued, to be repeated."""
+
+    @_abc_1.abstractmethod
+    def ForgetBatches(
+        self,
+        request: _queue_service_pb2.ForgetBatchesRequest,
+        context: _aio.ServicerContext[_queue_service_pb2.ForgetBatchesRequest, _abc.Awaitable[_queue_service_pb2.ForgetBatchesResponse]],
+    ) -> _abc.Awaitable[_queue_service_pb2.ForgetBatchesResponse]:
+        """Deletes all that is kept of finished batches: their jobs, and the results of these. A batch of
+        which a job is not final is left as it is. The same batches may be sent again.
+        """
 
 def add_QueueServiceServicer_to_server(servicer: QueueServiceServicer, server: _aio.Server) -> None: ...

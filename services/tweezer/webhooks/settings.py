@@ -1,0 +1,33 @@
+"""Settings of webhooks."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from tweezer.rpc.settings import RpcSettings
+
+
+class WebhookSettings(RpcSettings):
+    """What an operator can set of webhooks; the batch and the job service share it."""
+
+    webhook_allow_private: bool = False
+    """Whether webhooks may go to private, loopback and other addresses that are not public. Users
+    choose the targets: with this they can reach what this machine can reach."""
+    webhook_timeout_s: float = Field(default=10.0, gt=0)
+    """How long one delivery may take, from the look-up of the name to the answer, in seconds."""
+    webhook_give_up_s: float = Field(default=86_400.0, gt=0)
+    """How long a delivery is tried again before it counts as failed, in seconds."""
+    webhook_first_retry_s: float = Field(default=5.0, gt=0)
+    """Wait before the first retry, in seconds; the next ones wait four times as long each, an
+    hour at most."""
+    webhook_concurrency: int = Field(default=16, ge=2)
+    """Deliveries under way at once in each service."""
+    webhook_per_target: int = Field(default=4, ge=1)
+    """Deliveries under way at once to one server."""
+    webhook_keep_days: float = Field(default=7.0, gt=0)
+    """How long delivered and failed messages are kept for `tweezer webhooks`, in days."""
+
+    @property
+    def webhook_key_file(self) -> Path:
+        """The key that the signing secrets of the projects are made from."""
+        return self.data_dir / "keys" / "webhooks.key"
