@@ -1,5 +1,6 @@
 """Builds the ASGI application."""
 
+import asyncio
 from collections.abc import Iterator
 from importlib.metadata import version
 
@@ -8,6 +9,8 @@ from starlette.routing import BaseRoute
 
 from tweezer.gateway.asgi.body import BoundedBody
 from tweezer.gateway.asgi.crash_guard import CrashGuard
+from tweezer.gateway.asgi.load_limit import LoadLimit, is_short, is_stream
+from tweezer.gateway.asgi.observed import Observed
 from tweezer.gateway.asgi.prefix import Prefix
 from tweezer.gateway.asgi.request_id import RequestId
 from tweezer.gateway.calls import Backend
@@ -24,12 +27,14 @@ from tweezer.gateway.routes import (
     health,
     jobs,
     legacy,
+    metrics,
     not_offered,
     ovh,
     results,
 )
 from tweezer.gateway.settings import GatewaySettings
 from tweezer.gateway.stubs import Stubs
+from tweezer.process.telemetry import Telemetry
 
 _DESCRIPTION = """\
 The Pasqal Cloud batch API on your own machines. Core paths are served at the root and under
@@ -41,8 +46,17 @@ being stopped.
 """
 
 
-def create_app(settings: GatewaySettings, stubs: Stubs) -> FastAPI:
-    """Returns the application; it makes no call before the first request."""
+def create_app(
+    settings: GatewaySettings,
+    stubs: Stubs,
+    telemetry: Telemetry | None = None,
+    stopping: asyncio.Event | None = None,
+) -> FastAPI:
+    """Returns the application; it makes no call before the first request.
+
+    `stopping` ends streams.
+    """
+    telemetry = telemetry or Telemetry()
     app = FastAPI(
         title="Tweezer",
         description=_DESCRIPTION,
@@ -54,13 +68,20 @@ def create_app(settings: GatewaySettings, stubs: Stubs) -> FastAPI:
         # A redirect has no JSON body, and some clients drop the token on the way.
         redirect_slashes=False,
     )
-    app.state.backend = Backend(settings, stubs)
+    app.state.backend = Backend(settings, stubs, telemetry, stopping or asyncio.Event())
     add_error_handlers(app)
     describe(app)
     # The last one added sees a request first.
-    app.add_middleware(BoundedBody, max_bytes=settings.gateway_max_body_bytes)
+    app.add_middleware(
+        BoundedBody,
+        max_bytes=settings.gateway_max_body_bytes,
+        patience=settings.gateway_body_patience,
+    )
     app.add_middleware(Prefix, prefix="/core-fast")
+    app.add_middleware(LoadLimit, most=settings.gateway_max_requests, counts=is_short)
+    app.add_middleware(LoadLimit, most=settings.gateway_max_streams, counts=is_stream)
     app.add_middleware(CrashGuard)
+    app.add_middleware(Observed, telemetry=telemetry)
     app.add_middleware(RequestId)
     return app
 
@@ -83,6 +104,7 @@ def _routes() -> Iterator[BaseRoute]:
         auth,
         account,
         health,
+        metrics,
         docs,
         not_offered,
     ):

@@ -12,6 +12,8 @@ from tweezer.gateway.errors import HEADERS
 from tweezer.gateway.problems import Refused
 from tweezer.gateway.settings import GatewaySettings
 from tweezer.gateway.stubs import Stubs
+from tweezer.process import propagation
+from tweezer.process.telemetry import Telemetry
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -26,6 +28,9 @@ class Backend:
 
     settings: GatewaySettings
     stubs: Stubs
+    telemetry: Telemetry
+    stopping: asyncio.Event
+    """Set when the process is to end: what would go on for long ends now."""
 
 
 def backend_of(request: Request) -> Backend:
@@ -42,7 +47,7 @@ async def call(
 
     All calls for a request share one deadline.
     """
-    return await method(message, timeout=seconds_left(request), metadata=credential(request))
+    return await method(message, timeout=seconds_left(request), metadata=metadata(request))
 
 
 def seconds_left(request: Request) -> float:
@@ -53,14 +58,14 @@ def seconds_left(request: Request) -> float:
     return max(0.0, cast(float, request.state.deadline) - now)
 
 
-def credential(request: Request) -> tuple[tuple[str, str], ...]:
-    """Returns the metadata of a call: the Authorization header as it is.
+def metadata(request: Request) -> tuple[tuple[str, str], ...]:
+    """Returns the metadata of a call: whose request it is for, and the Authorization header as is.
 
-    Whether it is any good, the services decide.
+    Whether that is any good, the services decide.
     """
     authorization = request.headers.get("authorization")
     if authorization is None:
-        return ()
+        return propagation.metadata()
     if not _CREDENTIAL.fullmatch(authorization):
         raise Refused(401, "the token is not valid", HEADERS[401])
-    return (("authorization", authorization),)
+    return (("authorization", authorization), *propagation.metadata())

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
+from tweezer.gateway import idempotency
 from tweezer.gateway.schemas.bodies import (
     AddJobs,
     CancelBatches,
@@ -31,6 +32,7 @@ _REFERENCE: Final = "#/components/schemas/{model}"
 
 #: Key of `responses=` to description; every operation can fail in these ways.
 _ALWAYS: Final[dict[int | str, dict[str, Any]]] = {
+    429: {"model": Failure, "description": "A limit is reached, or there is too much to do."},
     500: {"model": Failure, "description": "Unexpected error; nothing is known about its effect."},
     503: {"model": Failure, "description": "A part of the system is not available at present."},
     504: {"model": Failure, "description": "A part of the system did not answer in time."},
@@ -42,10 +44,10 @@ _ERRORS: Final[dict[int, dict[str, Any]]] = {
     403: {"model": Failure, "description": "The caller may not do this."},
     404: {"model": Failure, "description": "It does not exist, or is not the caller's."},
     409: {"model": Failure, "description": "It does not fit the present state."},
+    408: {"model": Failure, "description": "The rest of the body did not come."},
     413: {"model": Failure, "description": "The body or the answer is too large."},
     415: {"model": Failure, "description": "The body is compressed with something else than gzip."},
     422: {"model": Invalid, "description": "Invalid input; each problem names its field."},
-    429: {"model": Failure, "description": "A limit is reached."},
 }
 
 
@@ -62,6 +64,11 @@ def bearer(**more: Any) -> dict[str, Any]:
 def query(model: type[BaseModel]) -> dict[str, Any]:
     """Returns the part of `openapi_extra=` that documents a query."""
     return {"parameters": parameters(model)}
+
+
+def creation(operation: dict[str, Any]) -> dict[str, Any]:
+    """Returns the `openapi_extra=` of a route that makes something, which callers may name."""
+    return {**operation, "parameters": [*operation.get("parameters", ()), idempotency.PARAMETER]}
 
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import grpc
 from starlette.requests import Request
 
-from tweezer.gateway.calls import backend_of, credential, seconds_left
+from tweezer.gateway.calls import backend_of, metadata, seconds_left
 from tweezer.gateway.problems import Refused
 from tweezer.v1.job_pb2 import Job, JobStatus
 from tweezer.v1.job_service_pb2 import GetResultRequest
@@ -60,7 +60,7 @@ class _BoundedReader:
         download = backend_of(self._request).stubs.jobs.GetResult(
             GetResultRequest(job_id=job.id),
             timeout=seconds_left(self._request),
-            metadata=credential(self._request),
+            metadata=metadata(self._request),
         )
         parts: list[bytes] = []
         try:

@@ -15,6 +15,7 @@ from tweezer.gateway.http_protocol import bounded_protocol
 from tweezer.gateway.settings import GatewaySettings
 from tweezer.gateway.stubs import open_stubs
 from tweezer.process.run import StartFailed
+from tweezer.process.telemetry import telemetry_of
 
 log = structlog.get_logger(__name__)
 
@@ -30,10 +31,12 @@ async def serve(
 ) -> None:
     """Serves until `stop` is set, and then until the running requests have ended.
 
+    Streams of events end at once.
+
     `listening` gets the port.
     """
-    async with open_stubs(settings) as stubs:
-        server = build_server(settings, create_app(settings, stubs))
+    async with telemetry_of("gateway", settings) as telemetry, open_stubs(settings) as stubs:
+        server = build_server(settings, create_app(settings, stubs, telemetry, stop))
         with _listen(settings) as listener:
             host, port = listener.getsockname()[:2]
             async with asyncio.TaskGroup() as group:

@@ -35,6 +35,12 @@ class GatewaySettings(ProcessSettings):
     """Most values in a JSON body: small values take many times their size in memory."""
     gateway_max_header_bytes: int = Field(default=64 * 1024, ge=8 * 1024)
     """Largest head of a request (first line and headers), in bytes."""
+    gateway_body_patience: float = Field(default=20.0, gt=0)
+    """Longest wait for the next part of a request body, in seconds."""
+    gateway_max_requests: int = Field(default=500, ge=1)
+    """Most requests under way, streams of events aside; those beyond are answered with 429."""
+    gateway_max_streams: int = Field(default=1000, ge=1)
+    """Most open streams of events; those beyond are answered with 429."""
     gateway_call_deadline: float = Field(default=25.0, gt=0)
     """Deadline of a call to a service, in seconds. Shorter than the 30 s of the public client, so
     that it gets an answer that says what happened."""
@@ -44,6 +50,10 @@ class GatewaySettings(ProcessSettings):
     """Most bytes of result files in one answer; links to results have no such bound."""
     gateway_events_keep_alive: float = Field(default=15.0, gt=0)
     """Longest silence in a stream of events, in seconds; proxies close silent connections."""
+    gateway_events_life: float = Field(default=3600.0, gt=0)
+    """How long a stream of events lasts at most, in seconds; clients open it again."""
+    gateway_metrics: bool = True
+    """Whether GET /metrics is answered."""
     gateway_shutdown_grace: int = Field(default=10, ge=0)
     """How long running requests may go on when the process stops, in seconds."""
 

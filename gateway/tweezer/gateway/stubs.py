@@ -11,6 +11,7 @@ from google.protobuf.descriptor import FileDescriptor
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from tweezer.gateway.settings import GatewaySettings
+from tweezer.process.channels import channel_options
 from tweezer.v1 import (
     account_service_pb2,
     batch_service_pb2,
@@ -62,13 +63,8 @@ def _channel(settings: GatewaySettings, address: str) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(
         address,
         options=[
-            ("grpc.max_receive_message_length", settings.max_message_bytes),
-            ("grpc.max_send_message_length", settings.max_message_bytes),
+            *channel_options(settings, settings.max_message_bytes),
             ("grpc.service_config", _service_config()),
-            # A restarted service is found again within a fraction of a second.
-            ("grpc.initial_reconnect_backoff_ms", 50),
-            ("grpc.min_reconnect_backoff_ms", 50),
-            ("grpc.max_reconnect_backoff_ms", 1000),
         ],
     )
 

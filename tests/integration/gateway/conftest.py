@@ -364,9 +364,17 @@ async def stubs(settings: GatewaySettings) -> AsyncIterator[Stubs]:
 
 
 @pytest.fixture
-async def client(settings: GatewaySettings, stubs: Stubs) -> AsyncIterator[httpx.AsyncClient]:
+def stopping() -> asyncio.Event:
+    """Set by tests of what happens while the process stops."""
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def client(
+    settings: GatewaySettings, stubs: Stubs, stopping: asyncio.Event
+) -> AsyncIterator[httpx.AsyncClient]:
     """Calls the application directly, with a token."""
-    transport = httpx.ASGITransport(create_app(settings, stubs))
+    transport = httpx.ASGITransport(create_app(settings, stubs, stopping=stopping))
     async with httpx.AsyncClient(
         transport=transport,
         base_url="http://gateway.example",

@@ -134,6 +134,8 @@ async def test_several_problems_are_all_named(client):
         ("min_jobs=1.5", ["min_jobs"]),
         ("max_jobs=99999999999", ["max_jobs"]),
         ("start_date=yesterday", ["start_date"]),
+        ("start_date=1736937000", ["start_date"]),
+        ("start_date=0.5", ["start_date"]),
         ("end_date=0001-01-01T00:00:00%2B14:00", ["end_date"]),
         ("queue_priority=URGENT", ["queue_priority", 0]),
     ],

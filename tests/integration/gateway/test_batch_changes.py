@@ -335,6 +335,16 @@ async def test_batches_are_cancelled_by_identifier(client, services, required_ke
     assert services.last.request == batch.CancelBatchesRequest(batch_ids=[BATCH, JOB])
 
 
+@pytest.mark.parametrize("number", [1735689600, "1735689600", 0.5, "0.5"])
+async def test_a_number_is_not_a_date(client, services, number):
+    response = await client.patch("/api/v1/batches/cancel", json={"start_date": number})
+
+    assert response.status_code == 422
+    (problem,) = response.json()["data"]["description"]
+    assert problem["loc"] == ["body", "start_date"]
+    assert services.calls == []
+
+
 async def test_batches_are_cancelled_by_criteria(client, services):
     body = {
         "project_id": [PROJECT],

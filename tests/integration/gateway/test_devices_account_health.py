@@ -5,14 +5,15 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from tweezer.gateway.schemas.answers import (
+    Alive,
     AuthInfo,
     BatchQueueItem,
     Device,
     DeviceSpecs,
-    Health,
     Project,
+    Readiness,
 )
-from tweezer.gateway.schemas.envelopes import Success, SuccessPage, Unhealthy
+from tweezer.gateway.schemas.envelopes import Success, SuccessPage, Unready
 from tweezer.rpc.errors import NotFound, Unauthenticated
 from tweezer.v1 import device_pb2, paging_pb2
 from tweezer.v1 import device_service_pb2 as device
@@ -252,31 +253,48 @@ async def test_a_token_that_no_service_takes_speaks_for_nobody(client, services)
     assert (await client.get("/account/api/v1/auth/info")).status_code == 401
 
 
-async def test_health_when_all_serve(client, services):
+async def test_the_gateway_is_there_whatever_the_services_do(client, services, batch_server):
+    await batch_server.stop()
+
     response = await client.get("/health")
 
     assert response.status_code == 200
-    Success[Health].model_validate(response.json())
+    Success[Alive].model_validate(response.json())
+    assert services.calls == []
+
+
+async def test_it_is_ready_when_all_serve(client, services):
+    response = await client.get("/ready")
+
+    assert response.status_code == 200
+    Success[Readiness].model_validate(response.json())
     assert response.json()["data"] == {"services": {"batch": "SERVING", "job": "SERVING"}}
     assert services.calls == []
 
 
-async def test_health_when_one_is_away(client, job_server):
+async def test_it_is_not_ready_when_one_is_away(client, job_server):
     await job_server.stop()
 
-    response = await client.get("/health")
+    response = await client.get("/ready")
 
     assert response.status_code == 503
     assert response.headers["retry-after"] == "1"
     body = response.json()
     assert body["data"]["services"] == {"batch": "SERVING", "job": "UNAVAILABLE"}
-    Unhealthy.model_validate(body)
+    Unready.model_validate(body)
 
 
-async def test_health_when_one_does_not_serve(client, batch_server):
+async def test_it_is_not_ready_when_one_does_not_serve(client, batch_server):
     await batch_server.health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
 
-    response = await client.get("/health")
+    response = await client.get("/ready")
 
     assert response.status_code == 503
     assert response.json()["data"]["services"] == {"batch": "NOT_SERVING", "job": "SERVING"}
+
+
+async def test_it_is_not_ready_while_it_stops(client, stopping):
+    stopping.set()
+
+    assert (await client.get("/ready")).status_code == 503
+    assert (await client.get("/health")).status_code == 200

@@ -13,6 +13,7 @@ from tweezer.gateway.asgi.body import BoundedBody
 from tweezer.gateway.problems import Refused
 
 LIMIT = 1000
+PATIENCE = 60.0
 
 
 async def read(chunks, headers=(), limit=LIMIT):
@@ -30,7 +31,9 @@ async def read(chunks, headers=(), limit=LIMIT):
     async def app(scope, receive, send):
         bodies.append(await Request(scope, receive).body())
 
-    await BoundedBody(app, limit)({"type": "http", "headers": list(headers)}, receive, None)
+    await BoundedBody(app, limit, PATIENCE)(
+        {"type": "http", "headers": list(headers)}, receive, None
+    )
     return bodies[0], len(asked)
 
 
@@ -114,4 +117,4 @@ async def test_an_unread_body_is_nobodys_business():
         "type": "http",
         "headers": [(b"content-length", b"99999"), (b"content-encoding", b"br")],
     }
-    await BoundedBody(app, LIMIT)(scope, None, None)
+    await BoundedBody(app, LIMIT, PATIENCE)(scope, None, None)

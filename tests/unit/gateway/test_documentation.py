@@ -59,7 +59,18 @@ OPERATIONS = {
 }
 
 #: Beside the operations of the contract.
-OURS = {("get", "/health"), ("get", "/api/v1/batches/{batch_id}/events")}
+OURS = {("get", "/health"), ("get", "/ready"), ("get", "/api/v1/batches/{batch_id}/events")}
+
+#: Takes the name of a request beside the parameters of the contract: what makes something.
+NAMED = {
+    "create_batch",
+    "ovh_create_batch",
+    "add_jobs_v2",
+    "add_jobs_v1",
+    "create_job_v1",
+    "rebatch",
+}
+
 
 #: In the contract without a path of its own: /health does what it says.
 ELSEWHERE = {"health_check"}
@@ -207,6 +218,8 @@ def test_parameters_are_those_of_the_contract(contract, page, operations, name):
     documented = {(p["in"], p["name"]): p for p in listed}
     expected = {(p["in"], p["name"]): p for p in _expected_parameters(operations, name)}
 
+    assert (documented.pop(("header", "Idempotency-Key"), None) is not None) == (name in NAMED)
+    listed = list(documented.values())
     assert len(listed) == len(documented)
     assert documented.keys() == expected.keys()
     for key, parameter in documented.items():

@@ -1,5 +1,6 @@
 """Bounds request bodies and inflates compressed ones, while they are read."""
 
+import asyncio
 import zlib
 from typing import Final
 
@@ -15,30 +16,33 @@ class BoundedBody:
     """Hands the app plain bodies of at most `max_bytes`.
 
     The bound holds for what is sent and for what it inflates to, and nothing beyond it is ever
-    inflated. The refusal is raised where the app reads the body.
+    inflated. A sender that keeps the app waiting for longer than `patience`, in seconds, is given
+    up. The refusal is raised where the app reads the body.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self._app, self._max_bytes = app, max_bytes
+    def __init__(self, app: ASGIApp, max_bytes: int, patience: float) -> None:
+        self._app, self._max_bytes, self._patience = app, max_bytes, patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on."""
         if scope["type"] == "http":
-            receive = _Body(scope, receive, self._max_bytes).receive
+            receive = _Body(scope, receive, self._max_bytes, self._patience).receive
         await self._app(scope, receive, send)
 
 
 class _Body:
-    def __init__(self, scope: Scope, receive: Receive, max_bytes: int) -> None:
-        self._scope, self._receive, self._max_bytes = scope, receive, max_bytes
+    def __init__(self, scope: Scope, receive: Receive, max_bytes: int, patience: float) -> None:
+        self._scope, self._receive = scope, receive
+        self._max_bytes, self._patience = max_bytes, patience
         self._sent = 0
         self._begun = False
+        self._ended = False
         self._inflater: _Inflater | None = None
 
     async def receive(self) -> Message:
         if not self._begun:
             self._begin()
-        message = await self._receive()
+        message = await self._next()
         if message["type"] != "http.request":
             return message
         chunk = message.get("body", b"")
@@ -50,6 +54,19 @@ class _Body:
             if not message.get("more_body", False) and self._sent:
                 self._inflater.finish()
             return {**message, "body": chunk}
+        return message
+
+    async def _next(self) -> Message:
+        if self._ended:  # what comes now is that the caller went away, and may take long
+            return await self._receive()
+        try:
+            async with asyncio.timeout(self._patience):
+                message = await self._receive()
+        except TimeoutError:
+            raise Refused(
+                408, f"no more of the body came for {self._patience:g} s", {"Connection": "close"}
+            ) from None
+        self._ended = not message.get("more_body", False)
         return message
 
     def _begin(self) -> None:

@@ -1,16 +1,23 @@
 """Answers a request whose handling failed unexpectedly, without telling why."""
 
+import asyncio
+
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tweezer.gateway import jsend
+from tweezer.gateway.errors import HEADERS
 
 log = structlog.get_logger(__name__)
 
 
 class CrashGuard:
-    """Logs what no error handler expected and answers 500 in JSend."""
+    """Logs what no error handler expected and answers 500 in JSend.
+
+    A request that the server cuts off, because the process stops and cannot wait any longer, is
+    answered with 503: the next process will serve it.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -29,6 +36,11 @@ class CrashGuard:
         except ClientDisconnect:
             # There is nobody left to answer.
             log.debug("the caller went away", path=scope["path"])
+        except asyncio.CancelledError:
+            if scope["type"] != "http" or started:
+                raise
+            answer = jsend.failure(503, "the service is stopping", headers=HEADERS[503])
+            await answer(scope, receive, send)
         except Exception as error:
             if scope["type"] != "http" or started:
                 # The server breaks the connection, so that half an answer is not taken for one.

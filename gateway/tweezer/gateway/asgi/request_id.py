@@ -1,15 +1,12 @@
 """Gives each request an identifier, which the answer and the log carry."""
 
-import re
-import uuid
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_HEADER: Final = b"x-request-id"
+from tweezer.process import request_ids
 
-#: Identifiers of callers go into the log, so only harmless ones are kept.
-_HARMLESS: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_HEADER: Final = request_ids.KEY.encode()
 
 
 class RequestId:
@@ -23,19 +20,17 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        identifier = _given(scope) or uuid.uuid4().hex.encode()
-        scope.setdefault("state", {})["request_id"] = identifier.decode()
+        request_id = request_ids.accept(_given(scope))
+        scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (_HEADER, identifier)]
+                message["headers"] = [*message["headers"], (_HEADER, request_id.encode())]
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        with request_ids.bound(request_id):
+            await self._app(scope, receive, send_with_id)
 
 
-def _given(scope: Scope) -> bytes | None:
-    for name, value in scope["headers"]:
-        if name == _HEADER and _HARMLESS.fullmatch(value):
-            return bytes(value)
-    return None
+def _given(scope: Scope) -> str | None:
+    return next((v.decode("latin-1") for name, v in scope["headers"] if name == _HEADER), None)

@@ -13,6 +13,7 @@ from tweezer.gateway.convert import accounts
 from tweezer.gateway.errors import HEADERS, description_of, http_status
 from tweezer.gateway.problems import Refused
 from tweezer.gateway.schemas.answers import TokenError, TokenResponse
+from tweezer.process import propagation
 from tweezer.v1.account_service_pb2 import IssueTokenRequest
 
 router = APIRouter(tags=["tokens"])
@@ -98,6 +99,7 @@ async def _token(request: Request) -> Mapping[str, object]:
         response = await backend.stubs.accounts.IssueToken(
             IssueTokenRequest(username=fields["username"], password=fields["password"]),
             timeout=backend.settings.gateway_call_deadline,
+            metadata=propagation.metadata(),
         )
     except grpc.aio.AioRpcError as error:
         raise _refusal_of(error) from error

@@ -6,8 +6,9 @@ from tweezer.gateway import jsend
 from tweezer.gateway.batch_jobs import jobs_after_change
 from tweezer.gateway.calls import backend_of, call
 from tweezer.gateway.convert import batch_changes, batches
-from tweezer.gateway.documentation import bearer, errors, json_body, query
+from tweezer.gateway.documentation import bearer, creation, errors, json_body, query
 from tweezer.gateway.errors import input_is
+from tweezer.gateway.idempotency import call_once
 from tweezer.gateway.json_text import read_json
 from tweezer.gateway.query_string import read_query
 from tweezer.gateway.routes.batches import BatchId
@@ -33,8 +34,8 @@ router = APIRouter(tags=["batches"])
     "/api/v2/batches/{batch_id}/jobs",
     summary="Add jobs to an open batch",
     response_model=Success[BatchWithJobs],
-    responses=errors(400, 401, 404, 409, 413, 415, 422, 429),
-    openapi_extra=bearer(**json_body(AddJobs)),
+    responses=errors(400, 401, 404, 409, 408, 413, 415, 422),
+    openapi_extra=creation(bearer(**json_body(AddJobs))),
 )
 async def add_jobs(request: Request, batch_id: BatchId) -> Response:
     """Adds all of the jobs or none. The body may be gzip-compressed.
@@ -45,7 +46,7 @@ async def add_jobs(request: Request, batch_id: BatchId) -> Response:
     body = await read_json(request, AddJobs, backend.settings.gateway_max_body_values)
     input_is(request, "jobs")
     message = batch_changes.add_jobs_request(batch_id, body)
-    response = await call(request, backend.stubs.batches.AddJobs, message)
+    response = await call_once(request, backend.stubs.batches.AddJobs, message)
     return await _changed(request, response.batch)
 
 
@@ -67,7 +68,7 @@ async def close_batch(request: Request, batch_id: BatchId) -> Response:
     "/api/v1/batches/cancel",
     summary="Cancel several batches",
     response_model=Success[BatchBulkCancelResponse],
-    responses=errors(400, 401, 413, 415, 422),
+    responses=errors(400, 401, 408, 413, 415, 422),
     openapi_extra=bearer(**json_body(CancelBatches)),
 )
 async def cancel_batches(request: Request) -> Response:
@@ -117,8 +118,8 @@ async def cancel_jobs(request: Request, batch_id: BatchId) -> Response:
     "/api/v1/batches/{batch_id}/rebatch",
     summary="Repeat jobs of a batch in a new one",
     response_model=Success[BatchWithJobs],
-    responses=errors(401, 404, 409, 422, 429),
-    openapi_extra=bearer(**query(JobSelection)),
+    responses=errors(401, 404, 409, 422),
+    openapi_extra=creation(bearer(**query(JobSelection))),
 )
 async def rebatch(request: Request, batch_id: BatchId) -> Response:
     """Creates a closed batch that repeats the matching jobs, without conditions all of them.
@@ -129,7 +130,7 @@ async def rebatch(request: Request, batch_id: BatchId) -> Response:
     input_is(request, "filter")
     stub = backend_of(request).stubs.batches
     message = batch_changes.repeat_request(batch_id, wanted)
-    response = await call(request, stub.RepeatBatch, message)
+    response = await call_once(request, stub.RepeatBatch, message)
     return jsend.success(batches.batch_with_jobs(response.batch, response.jobs))
 
 
@@ -137,7 +138,7 @@ async def rebatch(request: Request, batch_id: BatchId) -> Response:
     "/api/v1/batches/{batch_id}/tags",
     summary="Replace the tags of a batch",
     response_model=Success[BatchWithJobs],
-    responses=errors(400, 401, 404, 413, 415, 422),
+    responses=errors(400, 401, 404, 408, 413, 415, 422),
     openapi_extra=bearer(**json_body(SetTags)),
 )
 async def set_batch_tags(request: Request, batch_id: BatchId) -> Response:

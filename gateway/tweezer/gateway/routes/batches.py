@@ -7,7 +7,8 @@ from fastapi import APIRouter, Path, Request, Response
 from tweezer.gateway import jsend
 from tweezer.gateway.calls import backend_of, call
 from tweezer.gateway.convert import batches
-from tweezer.gateway.documentation import bearer, errors, json_body, query
+from tweezer.gateway.documentation import bearer, creation, errors, json_body, query
+from tweezer.gateway.idempotency import call_once
 from tweezer.gateway.json_text import read_json
 from tweezer.gateway.query_string import read_query
 from tweezer.gateway.schemas.answers import (
@@ -81,15 +82,15 @@ async def list_batches(request: Request) -> Response:
     "/api/v1/batches",
     summary="Create a batch",
     response_model=Success[BatchWithJobs],
-    responses=errors(400, 401, 404, 413, 415, 422, 429),
-    openapi_extra=bearer(**json_body(CreateBatch)),
+    responses=errors(400, 401, 404, 408, 413, 415, 422),
+    openapi_extra=creation(bearer(**json_body(CreateBatch))),
 )
 async def create_batch(request: Request) -> Response:
     """Creates a batch with its first jobs: all or nothing. The body may be gzip-compressed."""
     backend = backend_of(request)
     body = await read_json(request, CreateBatch, backend.settings.gateway_max_body_values)
     message = batches.create_request(body)
-    response = await call(request, backend.stubs.batches.CreateBatch, message)
+    response = await call_once(request, backend.stubs.batches.CreateBatch, message)
     return jsend.success(batches.batch_with_jobs(response.batch, response.jobs))
 
 

@@ -10,7 +10,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 
-from tweezer.gateway.calls import backend_of, credential, seconds_left
+from tweezer.gateway.calls import Backend, backend_of, metadata, seconds_left
 from tweezer.gateway.convert import batches
 from tweezer.gateway.documentation import bearer, errors
 from tweezer.gateway.problems import Refused
@@ -62,7 +62,9 @@ async def watch_batch(request: Request, batch_id: BatchId) -> Response:
     """
     backend = backend_of(request)
     watch = backend.stubs.batches.WatchBatch(
-        WatchBatchRequest(batch_id=batch_id), metadata=credential(request)
+        WatchBatchRequest(batch_id=batch_id),
+        timeout=backend.settings.gateway_events_life,
+        metadata=metadata(request),
     )
     states = aiter(watch)
     try:
@@ -76,27 +78,37 @@ async def watch_batch(request: Request, batch_id: BatchId) -> Response:
     except BaseException:
         watch.cancel()
         raise
-    pause = backend.settings.gateway_events_keep_alive
     return StreamingResponse(
-        _events(first, states, watch, pause), media_type="text/event-stream", headers=_HEADERS
+        _events(backend, first, states, watch), media_type="text/event-stream", headers=_HEADERS
     )
 
 
 async def _events(
+    backend: Backend,
     first: WatchBatchResponse,
     states: AsyncIterator[WatchBatchResponse],
     watch: _Watch,
-    pause: float,
 ) -> AsyncIterator[bytes]:
+    pause = backend.settings.gateway_events_keep_alive
     following = asyncio.ensure_future(anext(states, None))
+    stopping = asyncio.ensure_future(backend.stopping.wait())
     try:
         yield _event(first)
         while True:
-            arrived, _ = await asyncio.wait({following}, timeout=pause)
+            arrived, _ = await asyncio.wait(
+                {following, stopping}, timeout=pause, return_when=asyncio.FIRST_COMPLETED
+            )
+            if stopping in arrived:
+                return  # the caller opens it again
             if not arrived:
                 yield _KEEP_ALIVE
                 continue
-            state = following.result()
+            try:
+                state = following.result()
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    return  # after its longest life; the caller opens it again
+                raise
             if state is None:
                 return
             yield _event(state)
@@ -104,6 +116,7 @@ async def _events(
     finally:
         # The caller may have gone away.
         watch.cancel()
+        stopping.cancel()
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
             await following

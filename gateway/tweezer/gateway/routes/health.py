@@ -1,4 +1,4 @@
-"""Whether the gateway and the services behind it can serve."""
+"""Whether the gateway is there, and whether the system can serve."""
 
 import asyncio
 from typing import Final
@@ -11,8 +11,8 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from tweezer.gateway import jsend
 from tweezer.gateway.calls import backend_of
 from tweezer.gateway.errors import HEADERS
-from tweezer.gateway.schemas.answers import Health
-from tweezer.gateway.schemas.envelopes import Success, Unhealthy
+from tweezer.gateway.schemas.answers import Alive, Readiness
+from tweezer.gateway.schemas.envelopes import Success, Unready
 
 router = APIRouter(tags=["health"])
 
@@ -22,21 +22,28 @@ _PATIENCE: Final = 2.0
 _SERVING: Final = "SERVING"
 
 
+@router.get("/health", summary="Get whether the gateway is there", response_model=Success[Alive])
+async def get_health() -> Response:
+    """Answers, whatever the services behind the gateway do: a restart of it would not help them."""
+    return jsend.success({})
+
+
 @router.get(
-    "/health",
-    summary="Get the state of the system",
-    response_model=Success[Health],
-    responses={503: {"model": Unhealthy, "description": "Not all services serve at present."}},
+    "/ready",
+    summary="Get whether the system can serve",
+    response_model=Success[Readiness],
+    responses={503: {"model": Unready, "description": "Not all services serve at present."}},
 )
-async def get_health(request: Request) -> Response:
-    """Asks the services whether they serve; 503 unless all do."""
-    stubs = backend_of(request).stubs
+async def get_ready(request: Request) -> Response:
+    """Asks the services whether they serve; 503 unless all do, and while the gateway stops."""
+    backend = backend_of(request)
+    stubs = backend.stubs
     batch, job = await asyncio.gather(_state(stubs.batch_health), _state(stubs.job_health))
     services = {"batch": batch, "job": job}
-    if all(state == _SERVING for state in services.values()):
+    if all(state == _SERVING for state in services.values()) and not backend.stopping.is_set():
         return jsend.success({"services": services})
     return jsend.failure(
-        503, "not all services serve at present", headers=HEADERS[503], services=services
+        503, "the system cannot serve at present", headers=HEADERS[503], services=services
     )
 
 

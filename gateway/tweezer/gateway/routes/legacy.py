@@ -8,8 +8,9 @@ from tweezer.gateway import jsend
 from tweezer.gateway.batch_jobs import jobs_after_change, jobs_of
 from tweezer.gateway.calls import backend_of, call
 from tweezer.gateway.convert import batch_changes, batches, jobs
-from tweezer.gateway.documentation import bearer, errors, json_body, query
+from tweezer.gateway.documentation import bearer, creation, errors, json_body, query
 from tweezer.gateway.errors import input_is
+from tweezer.gateway.idempotency import call_once
 from tweezer.gateway.json_text import read_json
 from tweezer.gateway.query_string import read_query
 from tweezer.gateway.result_files import read_results
@@ -87,8 +88,8 @@ async def get_job(request: Request, job_id: JobId) -> Response:
     "/api/v1/jobs",
     summary="Add a job to an open batch",
     response_model=Success[LegacyJobWithResults],
-    responses=errors(400, 401, 404, 409, 413, 415, 422, 429),
-    openapi_extra=bearer(**json_body(CreateJobInBatch)),
+    responses=errors(400, 401, 404, 409, 408, 413, 415, 422),
+    openapi_extra=creation(bearer(**json_body(CreateJobInBatch))),
 )
 async def create_job(request: Request) -> Response:
     """Adds one job to an open batch."""
@@ -96,7 +97,7 @@ async def create_job(request: Request) -> Response:
     body = await read_json(request, CreateJobInBatch, backend.settings.gateway_max_body_values)
     input_is(request, "jobs[0]")
     message = batch_changes.add_job_request(body)
-    response = await call(request, backend.stubs.batches.AddJobs, message)
+    response = await call_once(request, backend.stubs.batches.AddJobs, message)
     (job,) = response.jobs
     return jsend.success(jobs.job_legacy(job))
 
@@ -105,8 +106,8 @@ async def create_job(request: Request) -> Response:
     "/api/v1/batches/{batch_id}/jobs",
     summary="Add jobs to an open batch",
     response_model=Success[LegacyBatchWithResults],
-    responses=errors(400, 401, 404, 409, 413, 415, 422, 429),
-    openapi_extra=bearer(**json_body(AddJobs)),
+    responses=errors(400, 401, 404, 409, 408, 413, 415, 422),
+    openapi_extra=creation(bearer(**json_body(AddJobs))),
 )
 async def add_jobs(request: Request, batch_id: BatchId) -> Response:
     """Adds all of the jobs or none. The answer leaves out the results."""
@@ -114,7 +115,7 @@ async def add_jobs(request: Request, batch_id: BatchId) -> Response:
     body = await read_json(request, AddJobs, backend.settings.gateway_max_body_values)
     input_is(request, "jobs")
     message = batch_changes.add_jobs_request(batch_id, body)
-    response = await call(request, backend.stubs.batches.AddJobs, message)
+    response = await call_once(request, backend.stubs.batches.AddJobs, message)
     return jsend.success(await _changed(request, response.batch))
 
 

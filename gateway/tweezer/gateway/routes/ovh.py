@@ -5,7 +5,8 @@ from fastapi import APIRouter, Request, Response
 from tweezer.gateway import jsend
 from tweezer.gateway.calls import backend_of, call
 from tweezer.gateway.convert import batches
-from tweezer.gateway.documentation import bearer, errors, json_body, query
+from tweezer.gateway.documentation import bearer, creation, errors, json_body, query
+from tweezer.gateway.idempotency import call_once
 from tweezer.gateway.json_text import read_json
 from tweezer.gateway.problems import invalid
 from tweezer.gateway.routes.batches import get_batch, get_batch_status
@@ -72,8 +73,8 @@ router.get(
     "/batches",
     summary="Create a batch",
     response_model=Success[BatchWithJobs],
-    responses=errors(400, 401, 404, 413, 415, 422, 429),
-    openapi_extra=bearer(**json_body(CreateOvhBatch)),
+    responses=errors(400, 401, 404, 408, 413, 415, 422),
+    openapi_extra=creation(bearer(**json_body(CreateOvhBatch))),
 )
 async def create_batch(request: Request) -> Response:
     """Creates a batch with its first jobs: all or nothing. The body may be gzip-compressed.
@@ -85,7 +86,7 @@ async def create_batch(request: Request) -> Response:
     if not body.project_id:
         body.project_id = await _only_project(request)
     message = batches.create_request(body, JobOrigin.JOB_ORIGIN_OVH)
-    response = await call(request, backend.stubs.batches.CreateBatch, message)
+    response = await call_once(request, backend.stubs.batches.CreateBatch, message)
     return jsend.success(batches.batch_with_jobs(response.batch, response.jobs))
 
 

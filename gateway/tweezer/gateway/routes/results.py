@@ -20,6 +20,7 @@ from tweezer.gateway.routes.batches import BatchId
 from tweezer.gateway.routes.jobs import JobId
 from tweezer.gateway.schemas.answers import BatchResultsLinks, JobResult, ResultsLink
 from tweezer.gateway.schemas.envelopes import Success
+from tweezer.process import propagation
 from tweezer.v1.job_pb2 import Job
 from tweezer.v1.job_service_pb2 import (
     DownloadResultRequest,
@@ -66,9 +67,13 @@ async def get_batch_results_links(request: Request, batch_id: BatchId) -> Respon
     stub = backend_of(request).stubs.jobs
 
     async def link_of(job: Job) -> str | None:
-        return _link(
-            request, await call(request, stub.GetResultLink, GetResultLinkRequest(job_id=job.id))
-        )
+        wanted = GetResultLinkRequest(job_id=job.id)
+        try:
+            return _link(request, await call(request, stub.GetResultLink, wanted))
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return None  # kept for long enough: the others still have theirs
+            raise
 
     await check_visible(request, batch_id)
     done = [job for job in await jobs_of(request, batch_id) if has_result(job)]
@@ -104,7 +109,9 @@ async def download_result(
     """Sends the result file that a link names. The link is the credential."""
     backend = backend_of(request)
     download = backend.stubs.jobs.DownloadResult(
-        DownloadResultRequest(ticket=ticket), timeout=backend.settings.gateway_download_deadline
+        DownloadResultRequest(ticket=ticket),
+        timeout=backend.settings.gateway_download_deadline,
+        metadata=propagation.metadata(),
     )
     parts = aiter(download)
     # The first part decides between the file and an error answer.

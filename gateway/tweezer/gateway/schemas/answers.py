@@ -297,7 +297,11 @@ class Project(Answer):
     queue_priority: QueuePriorityWord = Field(description="Queue of its batches.")
 
 
-class Health(Answer):
+class Alive(Answer):
+    """Nothing: that there is an answer says it."""
+
+
+class Readiness(Answer):
     """State of the services behind the gateway."""
 
     services: dict[str, str] = Field(description="gRPC health of each service.")

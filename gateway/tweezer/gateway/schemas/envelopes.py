@@ -68,20 +68,20 @@ class Failure(Answer):
     data: FailureData
 
 
-class UnhealthyData(Answer):
-    """Which services do not serve."""
+class UnreadyData(Answer):
+    """Which services serve and which do not."""
 
     description: str
     services: dict[str, str] = Field(description="gRPC health or status of each service.")
 
 
-class Unhealthy(Answer):
+class Unready(Answer):
     """Envelope of the answer that not all services serve."""
 
     status: Literal["error"]
     message: str = Field(description="Name of the HTTP status.")
     code: str = Field(description="HTTP status as text.")
-    data: UnhealthyData
+    data: UnreadyData
 
 
 class Invalid(Answer):

@@ -1,11 +1,19 @@
 """Types of single fields that several models share."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from annotated_types import Ge, Le
-from pydantic import AfterValidator, JsonValue, ValidationInfo, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    JsonValue,
+    Strict,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 BatchStatusWord = Literal[
@@ -24,6 +32,9 @@ CANCELING_IN_FILTERS: Final = (
 
 #: Marks a field as deprecated for readers only: pydantic's own mark warns at each use.
 DEPRECATED: Final[dict[str, JsonValue]] = {"deprecated": True}
+
+#: How a date begins.
+_YEAR: Final = re.compile(r"\d{4}-")
 
 #: Whole numbers as wide as the services carry them.
 Int32 = Annotated[int, Ge(-(2**31)), Le(2**31 - 1)]
@@ -47,6 +58,13 @@ AnyUuid = Annotated[
 ]
 
 
+def _written_out(value: object) -> object:
+    """Refuses the numbers that pydantic takes for seconds or milliseconds since 1970."""
+    if not isinstance(value, str) or not _YEAR.match(value):
+        raise PydanticCustomError("datetime_parsing", "Input should be a valid datetime")
+    return value
+
+
 def _in_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         # The public client sends naive times as they are; the API speaks UTC.
@@ -59,7 +77,13 @@ def _in_utc(moment: datetime) -> datetime:
         ) from None
 
 
-Moment = Annotated[datetime, AfterValidator(_in_utc)]
+Moment = Annotated[
+    datetime,
+    # Of a body too, text is what is left of the JSON when the first check has seen it.
+    Strict(False),
+    BeforeValidator(_written_out),
+    AfterValidator(_in_utc),
+]
 
 
 def check_complete(complete: bool | None, info: ValidationInfo) -> bool | None:

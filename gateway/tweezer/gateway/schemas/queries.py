@@ -165,7 +165,16 @@ def parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
                 "required": False,
                 "description": description,
                 "deprecated": schema.pop("deprecated", False),
-                "schema": schema,
+                "schema": _never_null(schema),
             }
         )
     return documented
+
+
+def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Returns the schema of what can be left out, but not be sent as null in a query."""
+    options = [option for option in schema.get("anyOf", ()) if option != {"type": "null"}]
+    if len(options) != 1:
+        return schema
+    others = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
+    return {**others, **options[0]}
