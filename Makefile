@@ -60,9 +60,17 @@ test: $(TEST) ## Run the tests (ARGS="-k name" for some of them)
 .PHONY: check
 check: lint test ## Check everything: lint and test
 
-.PHONY: bench
-bench: $(TEST) ## Measure the rate of small jobs against bare processes
-	@$(BIN)/python benchmarks/throughput.py $(ARGS)
+# Claims about the rate of jobs against bare processes: docs/performance.md.
+EXECUTION_BENCHES := bench-atoms4 bench-atoms8 bench-atoms10 bench-identical
+
+.PHONY: bench $(EXECUTION_BENCHES)
+bench: $(EXECUTION_BENCHES) ## Measure what docs/performance.md claims; bench-NAME for one
+
+bench-atoms4 bench-atoms8 bench-atoms10: bench-atoms%: $(TEST)
+	@$(BIN)/python benchmarks/throughput.py --atoms $* $(ARGS)
+
+bench-identical: $(TEST)
+	@$(BIN)/python benchmarks/throughput.py --identical $(ARGS)
 
 LIFECYCLE_PAGE = $(BIN)/python -c 'from tweezer.lifecycle.diagram import page; print(page(), end="")'
 

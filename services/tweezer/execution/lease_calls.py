@@ -78,10 +78,15 @@ class LeaseCalls:
         """Raises StartFailed for an error that will not pass by itself."""
         if error.code() not in PASSING:
             raise StartFailed(
-                f"JobService at {self._settings.job_address} refuses this execution service "
-                f"({error.code().name}: {error.details()}); does {self._settings.service_key_file} "
-                "hold the key that JobService has?"
+                f"JobService at {self._settings.job_internal} refuses this execution service "
+                f"({error.code().name}: {error.details()}); {self._credential_question()}"
             ) from error
+
+    def _credential_question(self) -> str:
+        mutual = self._settings.tls.mutual
+        if mutual is not None:
+            return f"does {mutual.own.certificate} name the process `execution`?"
+        return f"does {self._settings.service_key_file} hold the key that JobService has?"
 
 
 def _duration(seconds: float) -> Duration:

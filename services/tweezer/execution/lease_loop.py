@@ -8,18 +8,21 @@ import grpc
 import structlog
 
 from tweezer.execution.attempts import pause
-from tweezer.execution.emulators.task import JobError, Limits, Task
+from tweezer.execution.emulators.task import JobError, Task
 from tweezer.execution.engines.engine import Engine, WorkerLost
 from tweezer.execution.held_job import Ending, HeldJob
 from tweezer.execution.lease_calls import LeaseCalls
+from tweezer.execution.metrics import AttemptRecord
 from tweezer.execution.outcomes import OutcomeReporter
 from tweezer.execution.prefetch import Prefetch
 from tweezer.execution.programs import ProgramMissing, Programs
 from tweezer.execution.renewals import Renewals
 from tweezer.execution.settings import ExecutionSettings
+from tweezer.execution.time_limits import TimeLimits
 from tweezer.internal.v1.lease_service_pb2 import JobLease, JobOutcome, LeasedBatch
 from tweezer.internal.v1.lease_service_pb2_grpc import LeaseServiceStub
 from tweezer.process.backoff import Backoff
+from tweezer.process.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
@@ -40,12 +43,19 @@ class LeaseLoop:
         service: LeaseServiceStub,
         programs: Programs,
         engine: Engine,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._settings = settings
         self._calls = LeaseCalls(settings, service)
         self._programs, self._engine = programs, engine
+        self._time_limits = TimeLimits(settings.job_time_limit_s, settings.job_time_limits)
         self._prefetch = Prefetch(engine.capacity, settings.max_prefetch)
         self._held: dict[str, HeldJob] = {}
+        self._record = AttemptRecord(
+            telemetry or Telemetry(),
+            capacity=lambda: engine.capacity,
+            held=lambda: len(self._held),
+        )
         self._running = 0
         self._stopping = False
         self._changed = asyncio.Event()
@@ -141,13 +151,17 @@ class LeaseLoop:
         self._changed.set()
 
     async def _run_job(self, job: HeldJob, batch: LeasedBatch, lease: JobLease) -> JobOutcome:
+        with self._record.attempt(batch, lease) as attempt:
+            return attempt.ended(await self._outcome(job, batch, lease))
+
+    async def _outcome(self, job: HeldJob, batch: LeasedBatch, lease: JobLease) -> JobOutcome:
         try:
             task = await self._task(batch, lease)
             return JobOutcome(token=job.token, result=await self._run_on_engine(job, task))
         except JobError as error:
             return JobOutcome(token=job.token, failure=str(error))
         except (WorkerLost, ProgramMissing) as error:
-            log.warning("a job was lost", job=job.job_id, attempt=lease.attempt, cause=str(error))
+            log.warning("a job was lost", attempt=lease.attempt, cause=str(error))
             return JobOutcome(token=job.token, lost=str(error))
 
     async def _run_on_engine(self, job: HeldJob, task: Task) -> bytes:
@@ -155,14 +169,19 @@ class LeaseLoop:
 
         def follow(percentage: int) -> None:
             nonlocal begun
-            begun = time.monotonic() if begun is None else begun
+            if begun is None:
+                begun = time.monotonic()
+                self._record.begun()
             job.progress = percentage
             self._renewals.announce()
 
         try:
-            return await self._engine.run(task, follow)
+            return await self._time_limits.run(
+                task.device_type, lambda report: self._engine.run(task, report), follow
+            )
         finally:
             if begun is not None:
+                self._record.done()
                 self._prefetch.learn(time.monotonic() - begun)
 
     async def _task(self, batch: LeasedBatch, lease: JobLease) -> Task:
@@ -174,7 +193,7 @@ class LeaseLoop:
             lease,
             program_hash,
             await self._programs.text(program_hash),
-            self._settings.execution_limits,
+            self._settings,
         )
 
     def _forget(self, token: str) -> None:
@@ -183,14 +202,20 @@ class LeaseLoop:
 
 
 def task_of(
-    batch: LeasedBatch, lease: JobLease, program_hash: str, sequence: str, limits: Limits
+    batch: LeasedBatch,
+    lease: JobLease,
+    program_hash: str,
+    sequence: str,
+    settings: ExecutionSettings,
 ) -> Task:
     """Returns what the engine needs to know about a leased job."""
     return Task(
         device_type=batch.device_type,
         sequence=sequence,
         sequence_hash=program_hash,
-        limits=limits,
+        limits=settings.execution_limits,
+        integrator=settings.execution_integrator,
+        share=settings.execution_share_emulations,
         runs=lease.runs if lease.HasField("runs") else None,
         variables_json=lease.variables_json if lease.HasField("variables_json") else None,
         backend_configuration=(

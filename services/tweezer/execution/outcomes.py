@@ -12,6 +12,7 @@ from tweezer.execution.attempts import PASSING
 from tweezer.internal.v1.lease_service_pb2 import FinishJobsRequest, JobOutcome
 from tweezer.internal.v1.lease_service_pb2_grpc import LeaseServiceStub
 from tweezer.process.backoff import Backoff
+from tweezer.process.crash_points import crash_point
 
 log = structlog.get_logger(__name__)
 
@@ -63,12 +64,14 @@ class OutcomeReporter:
             if self._more_to_come():
                 await asyncio.sleep(_GATHER_S)
             group = self._group()
+            crash_point("execution.outcomes.ready")
             try:
                 response = await self._service.FinishJobs(FinishJobsRequest(outcomes=group))
             except grpc.aio.AioRpcError as error:
                 await self._recover(group, error, backoff)
             else:
                 backoff.reset()
+                crash_point("execution.outcomes.reported")
                 self._max_group = _MAX_GROUP
                 self._settle(group, frozenset(response.refused_tokens))
 

@@ -11,6 +11,7 @@ from tweezer.execution.settings import ExecutionSettings
 from tweezer.internal.v1.lease_service_pb2_grpc import LeaseServiceStub
 from tweezer.internal.v1.program_service_pb2_grpc import ProgramServiceStub
 from tweezer.process.run import StartFailed
+from tweezer.process.telemetry import telemetry_of
 from tweezer.rpc.channel import open_service_channel
 from tweezer.rpc.server import build_server, start_server
 
@@ -36,14 +37,16 @@ async def serve(settings: ExecutionSettings, stop: asyncio.Event) -> None:
 async def _serve_health_and_jobs(
     settings: ExecutionSettings, engine: Engine, stop: asyncio.Event
 ) -> None:
-    health = build_server(settings)
-    await start_server(health, settings.execution_listen, [])
-    try:
-        async with (
-            open_service_channel(settings, settings.job_address) as jobs,
-            open_service_channel(settings, settings.batch_address) as batches,
-        ):
-            programs = Programs(ProgramServiceStub(batches))
-            await LeaseLoop(settings, LeaseServiceStub(jobs), programs, engine).run(stop)
-    finally:
-        await health.stop(None)
+    async with telemetry_of("execution", settings, settings.execution_metrics_listen) as telemetry:
+        health = build_server(settings, telemetry)
+        await start_server(health, settings.execution_listen, [], tls=settings.tls)
+        try:
+            async with (
+                open_service_channel(settings, settings.job_internal) as jobs,
+                open_service_channel(settings, settings.batch_internal) as batches,
+            ):
+                programs = Programs(ProgramServiceStub(batches))
+                service = LeaseServiceStub(jobs)
+                await LeaseLoop(settings, service, programs, engine, telemetry).run(stop)
+        finally:
+            await health.stop(None)

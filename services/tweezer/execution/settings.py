@@ -2,17 +2,24 @@
 
 import os
 import socket
-from typing import Literal, Self
+from pathlib import Path
+from typing import ClassVar, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from tweezer.execution.emulators.registry import EMULATORS
-from tweezer.execution.emulators.task import Limits
+from tweezer.execution.emulators.task import Integrator, Limits
 from tweezer.rpc.settings import RpcSettings
 
 #: Room that the rest of a message takes beside a result file, in bytes.
-_MESSAGE_MARGIN = 64 * 1024
+_MESSAGE_MARGIN: Final = 64 * 1024
+
+#: A worker needs this much to have its modules imported.
+_LEAST_MEMORY: Final = 2**28
+
+#: Memory that a container may use, as seen from inside it.
+_CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 
 
 class ExecutionSettings(RpcSettings):
@@ -20,8 +27,12 @@ class ExecutionSettings(RpcSettings):
 
     model_config = SettingsConfigDict(env_nested_delimiter="__")
 
+    process_name: ClassVar[str] = "execution"
+
     execution_listen: str = "127.0.0.1:8003"
     """Address of the health service."""
+    execution_metrics_listen: str | None = None
+    """Address of the page /metrics, for example 127.0.0.1:9003; absent serves none."""
     execution_name: str = Field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     """Names this service in the logs of the job service."""
     execution_engine: Literal["local"] = "local"
@@ -29,14 +40,26 @@ class ExecutionSettings(RpcSettings):
     execution_workers: int = Field(default_factory=lambda: _usable_cores(), ge=1)
     """Jobs that run at the same time."""
     execution_worker_memory_bytes: int | None = Field(
-        default_factory=lambda: _usable_memory(), ge=2**28
+        default_factory=lambda fields: _share_of_memory(fields.get("execution_workers", 1)),
+        ge=_LEAST_MEMORY,
     )
-    """Memory that one job may take; a job that needs more fails with a sentence. The default is
-    nine tenths of the machine's."""
+    """Memory that one worker may take; a job that needs more fails with a sentence. The default
+    divides nine tenths of the machine's memory, or of the container's, among the workers."""
     execution_device_types: tuple[str, ...] = tuple(EMULATORS)
     """Device types whose jobs it runs; all that have an emulator unless set."""
     execution_limits: Limits = Limits()
     """How large a job may be; one of them is set by TWEEZER_EXECUTION_LIMITS__MAX_ATOMS."""
+    execution_integrator: Integrator = "vern7"
+    """How the Schrödinger equation is integrated: `vern7`, which is faster and more accurate, or
+    `default` as Pulser does. See docs/performance.md."""
+    execution_share_emulations: bool = True
+    """Whether jobs that differ in nothing but shots are emulated once, where there is no noise, and
+    measured each on its own."""
+    job_time_limit_s: PositiveFloat = 86_400.0
+    """How long a job may run, in seconds, from its start on a worker; it then ends as ERROR. `inf`
+    lifts the limit."""
+    job_time_limits: dict[str, PositiveFloat] = {}  # noqa: RUF012 - pydantic copies it
+    """The same for some device types: a JSON object such as {"EMU_FREE": 600}."""
     lease_duration_s: float = Field(default=30.0, gt=0)
     """How long a job stays with this service after it was last heard of, in seconds."""
     lease_renewal_s: float = Field(default=0.5, gt=0)
@@ -49,7 +72,7 @@ class ExecutionSettings(RpcSettings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        unknown = set(self.execution_device_types) - EMULATORS.keys()
+        unknown = {*self.execution_device_types, *self.job_time_limits} - EMULATORS.keys()
         if unknown:
             raise ValueError(f"there is no emulator for {', '.join(sorted(unknown))}")
         if self.execution_limits.max_result_bytes > self.max_message_bytes - _MESSAGE_MARGIN:
@@ -65,7 +88,19 @@ def _usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _share_of_memory(workers: int) -> int | None:
+    # Emulators are limited in what they allocate, not in what they use, so that all of them at
+    # their limits still leave a tenth to the services beside them.
+    memory = _usable_memory()
+    return None if memory is None else max(memory * 9 // 10 // workers, _LEAST_MEMORY)
+
+
 def _usable_memory() -> int | None:
     if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
         return None
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 9 // 10
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        container = int(_CGROUP_LIMIT.read_text())
+    except (OSError, ValueError):  # not Linux, or "max"
+        return machine
+    return min(machine, container)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tweezer.execution.emulators.registry import EMULATORS
-from tweezer.execution.emulators.task import JobError
+from tweezer.execution.emulators.task import JobError, Limits
 from tweezer.execution.engines.engine import EngineError, WorkerLost
 from tweezer.execution.engines.local import LocalEngine
 
@@ -239,9 +239,20 @@ async def test_a_worker_that_knows_the_sequence_is_preferred(
 async def test_memory_is_limited(probes: dict[str, str], make_task: Any) -> None:
     async with LocalEngine(1, emulators=probes, max_memory_bytes=2**31) as engine:
         before = engine.pids
-        with pytest.raises(JobError, match="needs more memory than it may use"):
+        with pytest.raises(WorkerLost, match="ran out of memory: use fewer atoms"):
             await engine.run(make_task("", "ALLOCATE"), lambda _: None)
+        # What is left of such a worker is not used again.
+        assert (await ask(engine, make_task("", "ENVIRONMENT")))["pid"] not in before
+
+
+async def test_memory_is_checked_before_it_is_taken(make_task: Any, ring: Any, bell: str) -> None:
+    limits = Limits(max_atoms=60)
+    async with LocalEngine(1, max_memory_bytes=2**29) as engine:
+        before = engine.pids
+        with pytest.raises(JobError, match=r"needs about \d+\.\d GB of memory, and a worker has 0"):
+            await engine.run(make_task(ring(20), limits=limits), lambda _: None)
         assert engine.pids == before
+        assert (await ask(engine, make_task(bell, runs=10, limits=limits)))["counter"]
 
 
 async def test_a_defect_has_a_sentence_too(single: LocalEngine, make_task: Any) -> None:

@@ -2,12 +2,15 @@
 
 from tweezer.execution.emulators.task import Limits, Task
 from tweezer.execution.lease_loop import task_of
+from tweezer.execution.settings import ExecutionSettings
 from tweezer.internal.v1.lease_service_pb2 import JobLease, LeasedBatch
 
 
 def test_what_is_absent_in_the_lease_is_none_in_the_task() -> None:
-    task = task_of(LeasedBatch(device_type="EMU_FREE"), JobLease(), "hash", "{}", Limits())
-    assert task == Task("EMU_FREE", "{}", "hash", Limits(), None, None, None, None)
+    task = task_of(
+        LeasedBatch(device_type="EMU_FREE"), JobLease(), "hash", "{}", ExecutionSettings()
+    )
+    assert task == Task("EMU_FREE", "{}", "hash", Limits(), integrator="vern7", share=True)
 
 
 def test_everything_in_the_lease_is_in_the_task() -> None:
@@ -15,5 +18,5 @@ def test_everything_in_the_lease_is_in_the_task() -> None:
         device_type="EMU_FREE", backend_configuration="{1}", configuration_json="{2}"
     )
     lease = JobLease(runs=12, variables_json="{3}")
-    task = task_of(batch, lease, "hash", "{}", Limits())
-    assert task == Task("EMU_FREE", "{}", "hash", Limits(), 12, "{3}", "{1}", "{2}")
+    task = task_of(batch, lease, "hash", "{}", ExecutionSettings())
+    assert task == Task("EMU_FREE", "{}", "hash", Limits(), 12, "{3}", "{1}", "{2}", "vern7", True)

@@ -21,7 +21,7 @@ def emulate(task: Task, report: Report) -> bytes:
     config = configure(task, options, sequence)
     if options.strict_validation:
         check_shots_for_qpu(sequence, task.runs)
-    results = run_on_qutip(sequence, config, report, strict=options.strict_validation)
+    results = run_on_qutip(task, sequence, config, report, strict=options.strict_validation)
     limit = task.limits.max_result_bytes
     if task.backend_configuration is not None:
         return result_file(final_counter(results), results.to_abstract_repr(), limit)

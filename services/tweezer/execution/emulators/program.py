@@ -15,6 +15,9 @@ AnySequence: TypeAlias = "Sequence[Any]"
 #: Deserialised sequences that a worker keeps. Reading one takes longer than building it.
 SEQUENCES_KEPT: Final = 32
 
+#: Built sequences that a worker keeps for the jobs that repeat them.
+BUILT_KEPT: Final = 8
+
 
 @lru_cache(maxsize=SEQUENCES_KEPT)
 def read_sequence(text: str) -> AnySequence:
@@ -29,16 +32,22 @@ def read_sequence(text: str) -> AnySequence:
 
 def build_sequence(task: Task) -> AnySequence:
     """Returns the task's sequence with its variables set, or raises JobError."""
-    sequence = read_sequence(task.sequence)
-    variables = _variables(task.variables_json)
+    sequence = _built(task.sequence, task.variables_json)
+    # A job that repeats another may carry the built sequence beside the values it was built with;
+    # those are for display. Values that belong to nothing were refused when the job came in.
+    _check_size(sequence, task.limits.max_atoms)
+    return sequence
+
+
+@lru_cache(maxsize=BUILT_KEPT)
+def _built(text: str, variables_json: str | None) -> AnySequence:
+    sequence = read_sequence(text)
+    variables = _variables(variables_json)
     if sequence.is_parametrized() or sequence.is_register_mappable():
         # Identifiers of qubits are always text here, in the abstract representation as in JSON.
         with blaming_job("The sequence could not be built with these variables"):
             _refuse_unknown(variables, sequence)
             sequence = sequence.build(**variables)
-    # A job that repeats another may carry the built sequence beside the values it was built with;
-    # those are for display. Values that belong to nothing were refused when the job came in.
-    _check_size(sequence, task.limits.max_atoms)
     return sequence
 
 

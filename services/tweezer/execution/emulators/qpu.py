@@ -43,7 +43,7 @@ def emulate_qpu(task: Task, report: Report) -> bytes:
     sequence = build_sequence(task)
     check_shots_for_qpu(sequence, task.runs)
     config = configure_for_device(task, sequence)
-    results = run_on_qutip(sequence, config, report, strict=True)
+    results = run_on_qutip(task, sequence, config, report, strict=True)
     limit = task.limits.max_result_bytes
     if task.backend_configuration is not None:
         return result_file(final_counter(results), results.to_abstract_repr(), limit)

@@ -4,6 +4,11 @@ Nothing here imports an emulator: the process that leases jobs uses these names 
 """
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+#: How the Schrödinger equation is integrated: as Pulser does by default, or by Verner's method of
+#: order 7.
+Integrator: TypeAlias = Literal["default", "vern7"]
 
 
 class JobError(Exception):
@@ -46,3 +51,7 @@ class Task:
     """Pulser's serialised EmulationConfig."""
     configuration_json: str | None = None
     """Legacy emulator options: a JSON object."""
+    integrator: Integrator = "default"
+    """What solves the sequence."""
+    share: bool = False
+    """Whether a task that differs from an earlier one in nothing but shots may use its states."""

@@ -50,6 +50,8 @@ class Refusal:
     """The traceback, for the operator; empty where it would say no more than the reason."""
     expected: bool
     """False for what looks like a defect of the emulator, or of ours."""
+    worker_spent: bool = False
+    """Whether the task may succeed in another worker, which this one can no longer be."""
 
 
 def serve(channel: socket.socket, settings: WorkerSettings) -> None:
@@ -144,8 +146,9 @@ def _answer(
             str(error), "" if error.__cause__ is None else traceback.format_exc(), True
         )
     except MemoryError:
-        reason = "The emulation needs more memory than it may use: use fewer atoms."
-        refusal = Refusal(reason, traceback.format_exc(), True)
+        # Not the last word: part of the memory may be what earlier tasks have left behind.
+        reason = "The emulation ran out of memory: use fewer atoms or evaluation times."
+        refusal = Refusal(reason, traceback.format_exc(), True, worker_spent=True)
     except Exception as error:  # noqa: BLE001 - one task's error must not end the worker
         reason = f"The emulation failed: {type(error).__name__}: {one_line(error)}"
         refusal = Refusal(reason, traceback.format_exc(), False)

@@ -188,7 +188,19 @@ class WorkerProcess:
         elif kind is Kind.RESULT:
             self._answer.set_result(payload)
         else:
-            self._answer.set_exception(_job_error(payload))
+            self._take_refusal(Refusal(**orjson.loads(payload)))
+
+    def _take_refusal(self, refusal: Refusal) -> None:
+        assert self._answer is not None
+        if refusal.expected:
+            log.debug("a job was refused", reason=refusal.reason, details=refusal.details)
+        else:
+            log.error("an emulator failed", reason=refusal.reason, details=refusal.details)
+        if refusal.worker_spent:
+            self.kill()
+            self._answer.set_exception(WorkerLost(refusal.reason))
+        else:
+            self._answer.set_exception(JobError(refusal.reason))
 
     def _remember(self, sequence_hash: str) -> None:
         self._known[sequence_hash] = None
@@ -205,15 +217,6 @@ def describe_exit(code: int | None) -> str:
         return "The worker process was killed by the system, most likely because memory ran out."
     name = next((number.name for number in signal.Signals if number == -code), f"signal {-code}")
     return f"The worker process crashed ({name})."
-
-
-def _job_error(payload: bytes) -> JobError:
-    refusal = Refusal(**orjson.loads(payload))
-    if refusal.expected:
-        log.debug("a job was refused", reason=refusal.reason, details=refusal.details)
-    else:
-        log.error("an emulator failed", reason=refusal.reason, details=refusal.details)
-    return JobError(refusal.reason)
 
 
 def _ignore(_: int) -> None:
