@@ -9,6 +9,8 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
+from tweezer.database.bell import Hearing
+
 T = TypeVar("T")
 
 
@@ -25,6 +27,10 @@ class Database(Protocol):
 
     async def write(self, change: Callable[[Connection], T]) -> T:
         """Runs a change in one transaction: all of it or, when it raises, nothing."""
+        ...
+
+    async def listen(self, hearing: Hearing, take_over_s: float) -> None:
+        """Hears for ever what other processes with the same database tell."""
         ...
 
     async def close(self) -> None:

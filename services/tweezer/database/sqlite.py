@@ -14,6 +14,9 @@ from typing import Any, Final, Literal, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
+from tweezer.database.bell import Hearing
+from tweezer.database.trouble import DatabaseUnavailable, trouble_told
+
 T = TypeVar("T")
 
 #: How long a statement waits for another process's write lock, in milliseconds.
@@ -61,7 +64,8 @@ class SqliteDatabase:
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Runs a short read over an index, at once."""
-        return query(self._reader)
+        with trouble_told():
+            return query(self._reader)
 
     async def scan(self, query: Callable[[Connection], T]) -> T:
         """Runs a read that may take long in a thread."""
@@ -70,6 +74,10 @@ class SqliteDatabase:
     async def write(self, change: Callable[[Connection], T]) -> T:
         """Runs a change in one transaction, in the writer's thread."""
         return await self._writer.run(change)
+
+    async def listen(self, hearing: Hearing, take_over_s: float) -> None:
+        """Waits for ever: a file has one service."""
+        await asyncio.Event().wait()
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -90,13 +98,23 @@ class _Worker:
     def __init__(self, engine: Engine, name: str, *, read_only: bool = False) -> None:
         self._engine, self._read_only = engine, read_only
         self._connection: Connection | None = None
+        self._dropped = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{name}")
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
 
     def _run(self, work: Callable[[Connection], T]) -> T:
+        try:
+            with trouble_told():
+                return self._on_connection(work)
+        except DatabaseUnavailable:
+            self._drop_connection()
+            raise
+
+    def _on_connection(self, work: Callable[[Connection], T]) -> T:
         if self._connection is None:
+            self._refuse_to_make_a_file()
             self._connection = (
                 _open_reader(self._engine) if self._read_only else self._engine.connect()
             )
@@ -105,10 +123,18 @@ class _Worker:
         with self._connection.begin():
             return work(self._connection)
 
-    async def close(self) -> None:
-        def close() -> None:
-            if self._connection is not None:
-                self._connection.close()
+    def _refuse_to_make_a_file(self) -> None:
+        # Instead of one that is away for a while, SQLite would make an empty one.
+        if self._dropped and not Path(self._engine.url.database or "").exists():
+            raise DatabaseUnavailable("the file of the database is not there at present")
 
-        await asyncio.get_running_loop().run_in_executor(self._thread, close)
+    def _drop_connection(self) -> None:
+        # A new one finds a file that was away or replaced; it is opened at the next use.
+        connection, self._connection = self._connection, None
+        self._dropped = True
+        if connection is not None:
+            connection.close()
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._drop_connection)
         self._thread.shutdown()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import grpc
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from tweezer.internal.v1 import queue_service_pb2 as queue_pb
 from tweezer.job.store.enqueue import OrderTaken
@@ -47,7 +48,7 @@ def test_another_addition_cannot_take_the_same_order(tables) -> None:
 def test_all_of_an_addition_is_stored_or_nothing(tables) -> None:
     addition = tables.addition(3)
     broken = replace(addition, jobs=[*addition.jobs[:2], replace(addition.jobs[2], id=None)])
-    with pytest.raises(Exception, match="NOT NULL"):
+    with pytest.raises(IntegrityError, match="(?i)not.null"):
         tables.enqueue(broken)
     assert tables.rows("SELECT 1 FROM queued_batch UNION SELECT 1 FROM job") == []
 

@@ -132,7 +132,7 @@ async def test_a_batch_whose_last_job_is_cancelled_leaves_the_device(process, me
 
 
 async def test_jobs_that_were_never_committed_do_not_keep_the_device(run_jobs) -> None:
-    async with run_jobs(addition_grace_s=0.05) as process:
+    async with run_jobs(addition_grace_s=1) as process:
         mine, other = await add(process), await add(process)
         running = await lease(process)
         await process.enqueue(

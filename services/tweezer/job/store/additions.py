@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, exists, not_, select, update
 
+from tweezer.database.locks import has_many_writers
 from tweezer.job.models import JOB, QUEUED_ADDITION, QUEUED_BATCH
 from tweezer.job.store import counts
 
@@ -31,6 +32,8 @@ def drop(connection: Connection, addition_ids: Sequence[str]) -> int:
     """Removes additions that are still held, with their jobs, and returns the number of jobs."""
     dropped = 0
     for addition_id in addition_ids:
+        if has_many_writers(connection):  # the batch first, as whoever releases additions does
+            connection.execute(_LOCK_BATCH, {"addition": addition_id})
         held = connection.execute(_HELD, {"addition": addition_id}).first()
         if held is not None:
             _drop(connection, addition_id, *held)
@@ -63,6 +66,14 @@ _POSTPONE: Final = (
     update(QUEUED_ADDITION)
     .where(_ADDITION.id.in_(bindparam("additions", expanding=True)))
     .values(check_at=bindparam("later"))
+)
+_LOCK_BATCH: Final = (
+    select(QUEUED_BATCH.c.seq)
+    .where(
+        QUEUED_BATCH.c.id
+        == select(_ADDITION.batch_id).where(_ADDITION.id == bindparam("addition")).scalar_subquery()
+    )
+    .with_for_update(key_share=True)
 )
 _HELD: Final = (
     select(_ADDITION.batch_id, _ADDITION.first_order, _ADDITION.jobs_count)

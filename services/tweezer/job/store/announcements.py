@@ -46,7 +46,8 @@ class JobNews:
     def take(self, connection: Connection, most: int) -> list[Announcement]:
         """Returns some of them, which count as announced when the transaction is committed."""
         rows = connection.execute(_SOME, {"most": most}).all()
-        connection.execute(_ANNOUNCED, {"seqs": [row.seq for row in rows]})
+        if rows:
+            connection.execute(_ANNOUNCED, {"seqs": [row.seq for row in rows]})
         return [_announcement(row) for row in rows]
 
 
