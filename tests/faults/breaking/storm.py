@@ -1,0 +1,75 @@
+"""Carries out a plan of faults on a deployment."""
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import Sequence
+
+from breaking import kernel
+from breaking.deployment import Deployment
+from breaking.plan import WORKER, Fault, Kind
+from breaking.service import Service
+
+
+class Storm:
+    """Faults of one process follow each other; those of different ones overlap."""
+
+    def __init__(self, deployment: Deployment, seed: int) -> None:
+        self._deployment, self._chance = deployment, random.Random(seed)
+        self._locks = {name: asyncio.Lock() for name in (*deployment.services, WORKER)}
+        self.done: list[Fault] = []
+        self.surprises: list[str] = []  # what happened to a process that was no fault of the plan
+
+    async def rage(self, plan: Sequence[Fault]) -> None:
+        """Carries out the plan; at the end every process runs."""
+        async with asyncio.TaskGroup() as group:
+            for fault in plan:
+                await asyncio.sleep(fault.pause_s)
+                group.create_task(self._befall(fault))
+
+    async def _befall(self, fault: Fault) -> None:
+        async with self._locks[fault.target]:
+            if fault.target == WORKER:
+                await self._hurt_worker(fault)
+            else:
+                await self._hurt(self._deployment[fault.target], fault)
+
+    async def _hurt(self, service: Service, fault: Fault) -> None:
+        if not service.running:
+            self.surprises.append(f"{service.name} had ended by itself: {service.last_words()}")
+            return
+        if fault.kind is Kind.FREEZE:
+            service.freeze()
+            await asyncio.sleep(fault.lasts_s)
+            service.thaw()
+        else:
+            if fault.kind is Kind.KILL:
+                await asyncio.to_thread(service.kill)
+            # A process that is asked to stop before it is up has no handler yet.
+            elif (code := await asyncio.to_thread(service.stop)) not in (0, -signal.SIGTERM):
+                self.surprises.append(f"{service.name} stopped with {code}")
+            await asyncio.sleep(fault.lasts_s)
+            service.start()
+        self.done.append(fault)
+
+    async def _hurt_worker(self, fault: Fault) -> None:
+        execution = self._deployment["execution"]
+        async with self._locks["execution"]:
+            # One that loses a worker before it is up gives up, for its supervisor to see.
+            await self._deployment.ready(["execution"])
+            while not (workers := kernel.workers_of(execution.pid)):  # noqa: ASYNC110 - no sign
+                await asyncio.sleep(0.1)
+            descriptor = os.pidfd_open(self._chance.choice(workers))
+        try:
+            if fault.kind is Kind.KILL:
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            else:
+                signal.pidfd_send_signal(descriptor, signal.SIGSTOP)
+                await asyncio.sleep(fault.lasts_s)
+                signal.pidfd_send_signal(descriptor, signal.SIGCONT)
+        except ProcessLookupError:
+            return  # its service took it along
+        finally:
+            os.close(descriptor)
+        self.done.append(fault)
