@@ -61,6 +61,9 @@ def with_the_sdk(facts: dict[str, Any], device: Any) -> dict[str, Any]:
     opened = sdk.get_batch(opened.id)
     opened.add_jobs([job(8)])
     opened.close(wait=True)
+    # The client reads the batch before its jobs: these may be final when that was not, yet.
+    while opened.status == "RUNNING":
+        opened = sdk.get_batch(opened.id)
     cancelled = sdk.create_batch(text, [], device_type="EMU_FREE", open=True)
     sdk.set_batch_tags(cancelled.id, ["older", "cancelled"])
     again = sdk.rebatch(closed.id)
