@@ -61,14 +61,25 @@ def client(stack: Any) -> PasqalCloudClient:
 
 
 @pytest.fixture(scope="module")
-def crowd(
+def paused_batch(
     client: PasqalCloudClient, stack: Any, run_command: Callable[..., Any]
-) -> Iterator[Crowd]:
+) -> Callable[..., Any]:
+    """Makes open batches whose jobs do not run."""
+
+    def make(**more: Any) -> Any:
+        batch = client.create_batch(pair(), [], device_type="EMU_FREE", open=True, **more)
+        pause = ("tweezer", "batches", "pause", batch.id, "--data-dir", str(stack.data_dir))
+        assert run_command(*pause).returncode == 0
+        return batch
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def crowd(client: PasqalCloudClient, paused_batch: Callable[..., Any]) -> Iterator[Crowd]:
     """A paused batch of many jobs, the first of which are cancelled."""
     tag = f"crowd-{uuid4()}"
-    batch = client.create_batch(pair(), [], device_type="EMU_FREE", open=True, tags=[tag])
-    pause = ("tweezer", "batches", "pause", batch.id, "--data-dir", str(stack.data_dir))
-    assert run_command(*pause).returncode == 0
+    batch = paused_batch(tags=[tag])
     client.add_jobs(batch.id, new_jobs(range(200)))
     client.add_jobs(batch.id, new_jobs(range(200, COUNT)))
     jobs = client.get_batch(batch.id).ordered_jobs
@@ -218,9 +229,9 @@ REPEATED: dict[str, JobCase] = {
 
 
 @pytest.fixture(scope="module")
-def ended(client: PasqalCloudClient) -> Crowd:
-    """A batch that was cancelled."""
-    batch = client.create_batch(pair(), [], device_type="EMU_FREE", open=True)
+def ended(client: PasqalCloudClient, paused_batch: Callable[..., Any]) -> Crowd:
+    """A batch that was cancelled before any of its jobs ran."""
+    batch = paused_batch()
     client.add_jobs(batch.id, new_jobs(range(10)))
     jobs = client.get_batch(batch.id).ordered_jobs
     client.cancel_batch(batch.id)

@@ -2,7 +2,6 @@
 
 import re
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -47,9 +46,9 @@ def body_of(method: str, path: str, batch_id: str, project_id: str) -> Any:
         ("POST", "/api/v1/batches"): new_batch,
         ("POST", "/api/v1/third-party-access/ovh/batches"): new_batch,
         ("POST", "/api/v1/jobs"): {"batch_id": batch_id, "project_id": project_id, "runs": 1},
-        ("POST", "/api/v2/batches/{batch_id}/jobs"): {"jobs": JOBS},
+        ("POST", "/api/v2/batches/{batch_id}/jobs"): JOBS,
         ("POST", "/api/v1/batches/{batch_id}/jobs"): JOBS,
-        ("PATCH", "/api/v1/batches/{batch_id}/tags"): {"tags": ["t"]},
+        ("PATCH", "/api/v1/batches/{batch_id}/tags"): ["t"],
         ("PATCH", "/api/v1/batches/cancel"): {"batch_ids": [batch_id]},
     }.get((method, path), {} if method == "POST" else None)
 
@@ -108,12 +107,15 @@ def root(stack: Any) -> Any:
 
 def test_bad_credentials_open_no_http_operation(root: Any, forge: Forge, theirs: dict[str, str]):
     bad = forge.bad_credentials(projects=[theirs["project"]])
+    let_in: dict[Any, str] = {}
     for operation in CLOSED:
         answers = set()
         for name, credential in bad.items():
-            headers = {} if credential is None else {"Authorization": credential}
+            headers = {} if credential is None else {"Authorization": credential.strip()}
             answer = request(root, operation, headers, theirs)
-            assert answer.status_code == 401, f"{name}: {operation}: {answer.text}"
+            if answer.status_code != 401:
+                let_in[name, *operation] = answer.text
+                continue
             assert answer.headers["www-authenticate"] == "Bearer"
             answers.add(answer.json()["data"]["description"])
         assert answers <= {
@@ -121,6 +123,7 @@ def test_bad_credentials_open_no_http_operation(root: Any, forge: Forge, theirs:
             "the token is not valid",
             "the token has expired",
         }
+    assert let_in == {}
     with_it = {"Authorization": f"Bearer {forge.token(projects=[theirs['project']])}"}
     found = request(root, ("GET", "/api/v2/batches/{batch_id}"), with_it, theirs)
     assert found.status_code == 200, "the forge makes no good tokens"
@@ -134,6 +137,7 @@ def test_what_is_somebody_elses_looks_like_what_does_not_exist(
     headers = {"Authorization": f"Bearer {token}"}
     unknown = {name: str(uuid.uuid4()) for name in theirs}
     compared = 0
+    other: dict[Any, str] = {}
     for operation in CLOSED:
         method, path = operation
         named = "{batch_id}" in path or "{job_id}" in path
@@ -142,10 +146,11 @@ def test_what_is_somebody_elses_looks_like_what_does_not_exist(
         foreign, missing = (request(root, operation, headers, ids) for ids in (theirs, unknown))
         assert foreign.status_code == missing.status_code, operation
         assert neutral(foreign.text, theirs) == neutral(missing.text, unknown), operation
-        if named and not path.endswith(("/tags", "/rebatch")):
-            assert foreign.status_code == 404, f"{operation}: {foreign.text}"
+        if named and foreign.status_code != 404:
+            other[operation] = foreign.text
         compared += 1
     assert compared > 25
+    assert other == {}
 
 
 def neutral(text: str, ids: dict[str, str]) -> str:
@@ -167,9 +172,7 @@ def rpcs() -> list[Any]:
     return found
 
 
-async def test_the_same_over_grpc(
-    stack: Any, forge: Forge, theirs: dict[str, str]
-):
+async def test_the_same_over_grpc(stack: Any, forge: Forge, theirs: dict[str, str]):
     token = forge.token(sub="stranger", projects=[str(uuid.uuid4())], operator=None)
     unknown = {name: str(uuid.uuid4()) for name in theirs}
     addresses = stack.facts["grpc"]
