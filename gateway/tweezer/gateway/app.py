@@ -7,6 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
+from tweezer.gateway.access import access_to, guarded
 from tweezer.gateway.asgi.body import BoundedBody
 from tweezer.gateway.asgi.crash_guard import CrashGuard
 from tweezer.gateway.asgi.load_limit import LoadLimit, is_short, is_stream
@@ -61,16 +62,21 @@ def create_app(
         title="Tweezer",
         description=_DESCRIPTION,
         version=version("tweezer"),
-        routes=list(_routes()),
+        routes=list(guarded(_routes())),
         # Their pages load scripts from elsewhere; routes.docs does without.
         docs_url=None,
         redoc_url=None,
         # A redirect has no JSON body, and some clients drop the token on the way.
         redirect_slashes=False,
+        # Requests are traced and measured by asgi.observed; this one would look up its libraries
+        # at each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.backend = Backend(settings, stubs, telemetry, stopping or asyncio.Event())
     add_error_handlers(app)
     describe(app)
+    for route in app.routes:
+        access_to(route)  # those that FastAPI adds by itself, too
     # The last one added sees a request first.
     app.add_middleware(
         BoundedBody,

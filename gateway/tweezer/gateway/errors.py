@@ -1,5 +1,6 @@
 """Turns everything that can go wrong into JSON that the public client can print."""
 
+import math
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -110,7 +111,19 @@ async def on_rpc_error(request: Request, error: Exception) -> Response:
             grpc_code=error.code().name,
             details=error.details(),
         )
-    return jsend.failure(status, description_of(error), headers=HEADERS.get(status))
+    return jsend.failure(status, description_of(error), headers=headers_of(error))
+
+
+def headers_of(error: grpc.aio.AioRpcError) -> Mapping[str, str] | None:
+    """Returns the headers that tell a client what to do, for example when to come again."""
+    status = http_status(error)
+    found = rpc_status.from_call(error) if status == 429 else None
+    for detail in found.details if found is not None else ():
+        retry = error_details_pb2.RetryInfo()
+        if detail.Unpack(retry):
+            seconds = max(1, math.ceil(retry.retry_delay.ToNanoseconds() / 1e9))
+            return {"Retry-After": str(seconds)}
+    return HEADERS.get(status)
 
 
 def http_status(error: grpc.aio.AioRpcError) -> int:

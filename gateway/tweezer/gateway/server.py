@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import structlog
@@ -14,6 +15,7 @@ from tweezer.gateway.app import create_app
 from tweezer.gateway.http_protocol import bounded_protocol
 from tweezer.gateway.settings import GatewaySettings
 from tweezer.gateway.stubs import open_stubs
+from tweezer.gateway.tls import server_context
 from tweezer.process.run import StartFailed
 from tweezer.process.telemetry import telemetry_of
 
@@ -50,9 +52,17 @@ async def serve(
 
 def build_server(settings: GatewaySettings, app: ASGIApp) -> uvicorn.Server:
     """Returns the HTTP server, not started."""
+    own = settings.tls.own
+    context = None if own is None else server_context(own)
+
+    def given(_: uvicorn.Config, __: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        assert context is not None
+        return context
+
     return _Server(
         uvicorn.Config(
             app,
+            ssl_context_factory=None if context is None else given,
             http=bounded_protocol(settings.gateway_max_header_bytes),
             ws="none",
             lifespan="off",

@@ -1,6 +1,6 @@
 """Settings of the gateway process."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import AnyHttpUrl, Field, model_validator
 
@@ -11,6 +11,8 @@ _MIB = 1024 * 1024
 
 class GatewaySettings(ProcessSettings):
     """Where the gateway listens, whom it calls and what it lets in."""
+
+    process_name: ClassVar[str] = "gateway"
 
     gateway_host: str = "127.0.0.1"
     """Address to listen on."""

@@ -11,7 +11,7 @@ from google.protobuf.descriptor import FileDescriptor
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from tweezer.gateway.settings import GatewaySettings
-from tweezer.process.channels import channel_options
+from tweezer.process.channels import LOAD_BALANCING, channel_options, open_channel
 from tweezer.v1 import (
     account_service_pb2,
     batch_service_pb2,
@@ -60,8 +60,9 @@ async def open_stubs(settings: GatewaySettings) -> AsyncIterator[Stubs]:
 
 
 def _channel(settings: GatewaySettings, address: str) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(
+    return open_channel(
         address,
+        settings.tls.authority,
         options=[
             *channel_options(settings, settings.max_message_bytes),
             ("grpc.service_config", _service_config()),
@@ -70,12 +71,14 @@ def _channel(settings: GatewaySettings, address: str) -> grpc.aio.Channel:
 
 
 def _service_config() -> str:
-    """Returns the retry policy: reads are repeated while a service restarts, writes never.
+    """Returns how calls are made: to each replica in turn, and reads again while one restarts.
 
-    The public client gives up on the first 503, so a restart must not reach it.
+    Writes are never repeated. The public client gives up on the first 503, so a restart must not
+    reach it.
     """
     return json.dumps(
         {
+            **LOAD_BALANCING,
             "methodConfig": [
                 {
                     "name": _reads(),
@@ -87,7 +90,7 @@ def _service_config() -> str:
                         "retryableStatusCodes": ["UNAVAILABLE"],
                     },
                 }
-            ]
+            ],
         }
     )
 

@@ -44,7 +44,7 @@ class NewJobs:
 def enqueue_request(new: NewJobs) -> EnqueueJobsRequest:
     """Returns what JobService is asked to hold."""
     batch = new.batch
-    return EnqueueJobsRequest(
+    request = EnqueueJobsRequest(
         batch=QueuedBatch(
             id=batch.id,
             project_id=batch.project_id,
@@ -59,19 +59,19 @@ def enqueue_request(new: NewJobs) -> EnqueueJobsRequest:
             webhook=batch.webhook,
         ),
         addition_id=new.addition_id,
-        jobs=[
-            QueuedJob(
-                id=job_id,
-                creation_order=order,
-                runs=job.runs,
-                variables_json=job.variables_json,
-                program_hash=job.program_hash,
-                parent_id=job.parent_id,
-            )
-            for order, job_id, job in new.numbered()
-        ],
         create_time=to_timestamp(new.created_at),
     )
+    add = request.jobs.add  # a message that is made elsewhere would be copied
+    for order, job_id, job in new.numbered():
+        add(
+            id=job_id,
+            creation_order=order,
+            runs=job.runs,
+            variables_json=job.variables_json,
+            program_hash=job.program_hash,
+            parent_id=job.parent_id,
+        )
+    return request
 
 
 def checked_job(job: QueuedJob, parent_id: str | None) -> CheckedJob:

@@ -30,18 +30,20 @@ from tweezer.batch.recovery import Recovery
 from tweezer.batch.servicer import BatchServicer
 from tweezer.batch.settings import BatchSettings
 from tweezer.batch.store.announcements import BatchNews
+from tweezer.batch.store.words import CHANGED
 from tweezer.batch.taking_in import TakingIn
 from tweezer.batch.vacuum import RetentionLoop, Vacuum
 from tweezer.batch.watch import BatchChanges
 from tweezer.database.answering import check_answers
+from tweezer.database.bell import Hearing
 from tweezer.database.migrations import upgrade_database
 from tweezer.database.opening import open_database
 from tweezer.database.trouble import DatabaseUnavailable
 from tweezer.identity import store as identity_store
-from tweezer.identity.bootstrap import prepare as prepare_identity
+from tweezer.identity.hosting import SERVICE_NAMES as IDENTITY_SERVICE_NAMES
+from tweezer.identity.hosting import add_identity_services
+from tweezer.identity.membership_servicer import StoredMemberships
 from tweezer.identity.passwords import PasswordChecker
-from tweezer.identity.servicer import AccountServicer
-from tweezer.identity.tokens import TokenIssuer
 from tweezer.internal.v1.program_service_pb2_grpc import add_ProgramServiceServicer_to_server
 from tweezer.internal.v1.progress_service_pb2_grpc import add_ProgressServiceServicer_to_server
 from tweezer.internal.v1.queue_service_pb2_grpc import QueueServiceStub
@@ -50,11 +52,11 @@ from tweezer.process.run import background
 from tweezer.process.telemetry import telemetry_of
 from tweezer.rpc.channel import open_service_channel
 from tweezer.rpc.server import build_server, serving
-from tweezer.v1.account_service_pb2_grpc import add_AccountServiceServicer_to_server
 from tweezer.v1.batch_service_pb2_grpc import add_BatchServiceServicer_to_server
 from tweezer.v1.device_service_pb2_grpc import add_DeviceServiceServicer_to_server
 from tweezer.v1.operator_service_pb2_grpc import add_OperatorServiceServicer_to_server
 from tweezer.v1.webhook_service_pb2_grpc import add_WebhookServiceServicer_to_server
+from tweezer.webhooks.delivery_loop import DeliveryLoop
 from tweezer.webhooks.hosting import delivery_loop
 from tweezer.webhooks.servicer import WebhookServicer
 from tweezer.webhooks.store import Deliveries
@@ -67,10 +69,10 @@ SERVICE_NAMES: Final = (
     "tweezer.v1.BatchService",
     "tweezer.v1.DeviceService",
     "tweezer.v1.OperatorService",
-    "tweezer.v1.AccountService",
     "tweezer.v1.WebhookService",
     "tweezer.internal.v1.ProgressService",
     "tweezer.internal.v1.ProgramService",
+    *IDENTITY_SERVICE_NAMES,
 )
 
 
@@ -95,8 +97,9 @@ async def running_service(
         stack.push_async_callback(database.close)
         identity = open_database(settings.identity_database, settings.database_connections)
         stack.push_async_callback(identity.close)
+        own_workers = None
         if workers is None:
-            workers = _own_workers(settings)
+            workers = own_workers = _own_workers(settings)
             stack.callback(workers.close)
         passwords = PasswordChecker(settings.login_workers, settings.max_waiting_logins)
         stack.callback(passwords.close)
@@ -105,9 +108,9 @@ async def running_service(
             telemetry_of("batch", settings, settings.batch_metrics_listen)
         )
         # The server makes the service key that the channel uses.
-        server = build_server(settings, telemetry)
+        server = build_server(settings, telemetry, StoredMemberships(identity))
         channel = await stack.enter_async_context(
-            open_service_channel(settings, settings.job_address)
+            open_service_channel(settings, settings.job_internal)
         )
         queue = QueueServiceStub(channel)
         metrics = BatchMetrics(telemetry.metrics, database)
@@ -170,10 +173,7 @@ async def running_service(
             ),
             server,
         )
-        add_AccountServiceServicer_to_server(
-            AccountServicer(identity, passwords, TokenIssuer(prepare_identity(settings), settings)),
-            server,
-        )
+        add_identity_services(server, settings, identity, passwords)
         add_WebhookServiceServicer_to_server(
             WebhookServicer(database, deliveries, webhooks), server
         )
@@ -187,6 +187,14 @@ async def running_service(
                 pauses=pauses.run(),
                 recovery=keep_going("recovery", recovery.run, DatabaseUnavailable),
                 webhooks=keep_going("webhooks", webhooks.run, DatabaseUnavailable),
+                replicas=database.listen(
+                    Hearing(
+                        ears={CHANGED: changes.hear},
+                        missed=changes.look_again,
+                        take_over=lambda: _wake(intents, pauses, webhooks),
+                    ),
+                    settings.take_over_interval_s,
+                ),
                 **_retention(settings, vacuum),
             ),
             serving(
@@ -194,11 +202,20 @@ async def running_service(
                 settings,
                 settings.batch_listen,
                 SERVICE_NAMES,
+                internal_address=settings.batch_internal_listen,
                 check=lambda: check_answers(database),
                 before_stop=changes.close,
             ) as port,
         ):
+            if own_workers is not None:
+                # Not before: they import Pulser, and would take the processor from what starts.
+                own_workers.start()
             yield port
+
+
+def _wake(*loops: IntentLoop | DevicePauseLoop | DeliveryLoop) -> None:
+    for loop in loops:
+        loop.wake()
 
 
 def prepare(settings: BatchSettings) -> None:
@@ -221,6 +238,4 @@ def _catalogue(settings: BatchSettings) -> Catalogue:
 
 def _own_workers(settings: BatchSettings) -> CheckWorkers:
     limits = WorkerLimits(settings.check_memory_bytes, settings.check_cpu_s)
-    workers = CheckWorkers(settings.check_workers, limits, settings.max_waiting_checks)
-    workers.start()
-    return workers
+    return CheckWorkers(settings.check_workers, limits, settings.max_waiting_checks)

@@ -21,6 +21,7 @@ from tweezer.batch.visible import VisibleBatches, canonical_batch_id
 from tweezer.batch.watch import BatchChanges
 from tweezer.database.database import Database
 from tweezer.database.timestamps import to_timestamp
+from tweezer.database.totals import Totals
 from tweezer.lifecycle import FINAL_BATCH_STATUSES, BatchStatus
 from tweezer.rpc.context import Context
 from tweezer.rpc.errors import InvalidInput
@@ -79,6 +80,7 @@ class BatchServicer(BatchServiceServicer):
         self._named, self._former = named, former
         self._changes, self._watch_reread_s = changes, watch_reread_s
         self._visible, self._to_cancel = VisibleBatches(database), CancelSelection(database)
+        self._totals = Totals()
 
     async def CreateBatch(
         self, request: CreateBatchRequest, context: Context
@@ -113,8 +115,16 @@ class BatchServicer(BatchServiceServicer):
         paging = read_page(request.page, ORDER_COLUMNS)
         conditions = conditions_of(request.filter, current_caller().project_ids)
         order = order_of(paging, request.filter)
+        key = (request.filter.SerializeToString(deterministic=True), current_caller().project_ids)
         rows, total = await self._database.scan(
-            lambda c: list_batches(c, conditions, order, paging.size, paging.skip)
+            lambda c: list_batches(
+                c,
+                conditions,
+                order,
+                paging.size,
+                paging.skip,
+                lambda count: self._totals.of(key, count),
+            )
         )
         return ListBatchesResponse(
             batches=[batch_to_message(row) for row in rows], total_size=total
@@ -221,7 +231,7 @@ class BatchServicer(BatchServiceServicer):
                     sent = state
                 if BatchStatus(row.status) in FINAL_BATCH_STATUSES:
                     return
-                # Word comes from this process; what another one changed is found by reading.
+                # Word comes from whichever process made a change; should it be lost, time does.
                 await watcher.next_change(self._watch_reread_s)
 
     async def _new_or_former(self, new: NewBatch | FormerCall) -> tuple[Batch, list[Job]]:

@@ -1,6 +1,7 @@
 """Settings of the batch service."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field, SecretStr
 from sqlalchemy import URL
@@ -13,8 +14,12 @@ from tweezer.webhooks.settings import WebhookSettings
 class BatchSettings(IdentitySettings, WebhookSettings):
     """What an operator can set of the batch service."""
 
+    process_name: ClassVar[str] = "batch"
+
     batch_listen: str = "127.0.0.1:8001"
     """Address to listen on."""
+    batch_internal_listen: str = "127.0.0.1:8011"
+    """Address to listen on for our other processes, where they have certificates (`mtls_*`)."""
     batch_metrics_listen: str | None = None
     """Address of the page /metrics, for example 127.0.0.1:9001; absent serves none."""
     batch_database_url: SecretStr | None = None

@@ -32,11 +32,19 @@ class BatchChanges:
                 del self._watchers[batch_id]
 
     def announce(self, batch_ids: Iterable[str]) -> None:
-        """Wakes those who watch these batches."""
+        """Wakes those who watch these batches, and whoever else works on changes."""
+        self.hear(batch_ids)
+        self._also()
+
+    def hear(self, batch_ids: Iterable[str]) -> None:
+        """Wakes those who watch these batches, of a change that another replica has made."""
         for batch_id in batch_ids:
             for watcher in self._watchers.get(batch_id, ()):
                 watcher.wake()
-        self._also()
+
+    def look_again(self) -> None:
+        """Wakes all who watch: there may be changes that nobody told of."""
+        self.hear(list(self._watchers))
 
     def close(self) -> None:
         """Ends all watching: the service stops, and open streams would hold it up."""

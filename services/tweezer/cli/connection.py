@@ -36,4 +36,6 @@ def connection(
         "project_id": facts.project_id,
         "grpc": ", ".join(f"{name} {address}" for name, address in facts.grpc.items()),
     }
+    if facts.ca_file is not None:
+        rows["ca_file"] = facts.ca_file
     print_rows(console, rows)

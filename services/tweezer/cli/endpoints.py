@@ -18,6 +18,8 @@ class Endpoints:
     """gRPC address of BatchService, DeviceService and AccountService."""
     job: str
     """gRPC address of JobService."""
+    ca_file: str | None = None
+    """Authority that signs what the stack shows to clients; absent without TLS."""
 
 
 def write(data_dir: Path, endpoints: Endpoints) -> None:

@@ -31,10 +31,18 @@ class ConnectionFacts:
     project_id: str
     grpc: dict[str, str]
     """gRPC address per service: `batch` and `job`."""
+    ca_file: str | None = None
+    """Authority that signs the certificates of both APIs; absent without TLS."""
+
+    @property
+    def authority(self) -> Path | None:
+        """The file of the authority."""
+        return None if self.ca_file is None else Path(self.ca_file)
 
     def as_json(self) -> str:
         """Returns the facts as a JSON object."""
-        return json.dumps(asdict(self), indent=2)
+        facts = {name: value for name, value in asdict(self).items() if value is not None}
+        return json.dumps(facts, indent=2)
 
 
 def connection_facts(account: Account, endpoints: Endpoints) -> ConnectionFacts:
@@ -47,6 +55,7 @@ def connection_facts(account: Account, endpoints: Endpoints) -> ConnectionFacts:
         password=account.password,
         project_id=account.project_id,
         grpc={"batch": endpoints.batch, "job": endpoints.job},
+        ca_file=endpoints.ca_file,
     )
 
 

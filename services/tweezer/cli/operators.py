@@ -1,18 +1,25 @@
-"""How a command calls the services as an operator: logged in as the first user."""
+"""How a command calls the services as an operator.
+
+It is logged in as the first user, or has the token of the variable TWEEZER_TOKEN: that of another
+operator, where the first user is gone or has another password.
+"""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tweezer.cli import endpoints
-from tweezer.cli.facts import ConnectionFacts, connection_facts, read_account
+from tweezer.cli.facts import Account, ConnectionFacts, connection_facts, read_account
 from tweezer.cli.failure import Failure
 from tweezer.cli.terminal import fail
 
 if TYPE_CHECKING:
     import grpc
+
+_TOKEN: Final = "TWEEZER_TOKEN"
 
 
 class OperationFailed(Failure):
@@ -37,8 +44,14 @@ def operate(operation: Callable[[Operator], Awaitable[None]], data_dir: Path) ->
 
 def _facts(data_dir: Path) -> ConnectionFacts:
     where, account = endpoints.read(data_dir), read_account(data_dir)
-    if where is None or account is None:
+    if where is None:
         raise OperationFailed(f"nothing runs on {data_dir}: start it with `tweezer up`")
+    if account is None:
+        if _TOKEN not in os.environ:
+            raise OperationFailed(
+                f"{data_dir} does not hold the password of its first user any more: set {_TOKEN}"
+            )
+        account = Account("", "", "")
     return connection_facts(account, where)
 
 
@@ -56,15 +69,16 @@ async def _perform(
 
 @asynccontextmanager
 async def _logged_in(facts: ConnectionFacts) -> AsyncIterator[Operator]:
-    import grpc
-
+    from tweezer.process.channels import open_channel
     from tweezer.v1.account_service_pb2 import IssueTokenRequest
     from tweezer.v1.account_service_pb2_grpc import AccountServiceStub
 
     async with (
-        grpc.aio.insecure_channel(facts.grpc["batch"]) as batch,
-        grpc.aio.insecure_channel(facts.grpc["job"]) as job,
+        open_channel(facts.grpc["batch"], facts.authority) as batch,
+        open_channel(facts.grpc["job"], facts.authority) as job,
     ):
-        request = IssueTokenRequest(username=facts.username, password=facts.password)
-        issued = await AccountServiceStub(batch).IssueToken(request)
-        yield Operator(batch, job, issued.access_token)
+        token = os.environ.get(_TOKEN)
+        if token is None:
+            request = IssueTokenRequest(username=facts.username, password=facts.password)
+            token = (await AccountServiceStub(batch).IssueToken(request)).access_token
+        yield Operator(batch, job, token)

@@ -14,7 +14,7 @@ class CannotListen(Failure):
 
 
 #: Listening on these means on every address; one cannot connect to them.
-_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # nosec B104 # recognises it, and binds to nothing
 
 
 def choose_ports(wanted: Mapping[str, tuple[str, int]]) -> dict[str, int]:
@@ -32,6 +32,11 @@ def choose_ports(wanted: Mapping[str, tuple[str, int]]) -> dict[str, int]:
             _bind(listener, host, port, option)
             chosen[option] = listener.getsockname()[1]
         return chosen
+
+
+def is_everywhere(host: str) -> bool:
+    """Tells whether listening on a host means listening on every address."""
+    return host in _EVERYWHERE
 
 
 def address(host: str, port: int) -> str:

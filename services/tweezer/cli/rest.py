@@ -1,5 +1,6 @@
 """A small client of the REST API: what the demo and the examples need of it."""
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -24,16 +25,17 @@ class NoAnswer(Failure):
 class RestApi:
     """The REST API of a stack, for one user."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
+    def __init__(self, client: httpx.AsyncClient, trusted: ssl.SSLContext | bool) -> None:
+        self._client, self._trusted = client, trusted
 
     @classmethod
     @asynccontextmanager
     async def connect(cls, facts: ConnectionFacts) -> AsyncIterator["RestApi"]:
         """Logs in and closes the connections after the body."""
+        trusted = ssl.create_default_context(cafile=facts.ca_file) if facts.ca_file else True
         # The stack is on this machine: proxies of the environment have no part in it.
         async with httpx.AsyncClient(
-            base_url=facts.core, timeout=_TIMEOUT, trust_env=False
+            base_url=facts.core, timeout=_TIMEOUT, trust_env=False, verify=trusted
         ) as client:
             answer = await _send(
                 client,
@@ -47,7 +49,7 @@ class RestApi:
                 },
             )
             client.headers["Authorization"] = f"Bearer {answer['access_token']}"
-            yield cls(client)
+            yield cls(client, trusted)
 
     async def create_batch(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Creates a batch and returns it with its jobs."""
@@ -81,19 +83,24 @@ class RestApi:
         if link is None:
             raise RequestRefused(f"job {job_id} has no result")
         # The link carries its own right: the token stays with the API.
-        async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
-            result = await _send(client, "GET", link)
+        async with httpx.AsyncClient(
+            timeout=_TIMEOUT, trust_env=False, verify=self._trusted
+        ) as client:
+            result = await _send(client, "GET", link, named=f"the result of job {job_id}")
         return dict(result["counter"])
 
 
-async def _send(client: httpx.AsyncClient, method: str, url: str, **content: Any) -> Any:
+async def _send(
+    client: httpx.AsyncClient, method: str, url: str, *, named: str | None = None, **content: Any
+) -> Any:
+    """Sends a request; `named` stands for the URL in errors, where that is a credential."""
     try:
         answer = await client.request(method, url, **content)
     except httpx.HTTPError as error:
-        raise NoAnswer(f"{method} {url}: {error or type(error).__name__}") from error
+        raise NoAnswer(f"{method} {named or url}: {error or type(error).__name__}") from error
     if answer.is_success:
         return answer.json()
-    raise RequestRefused(f"{method} {answer.request.url.path}: {_reason(answer)}")
+    raise RequestRefused(f"{method} {named or answer.request.url.path}: {_reason(answer)}")
 
 
 def _reason(answer: httpx.Response) -> str:

@@ -11,14 +11,22 @@ from typing import Final
 from tweezer.cli import endpoints, readiness
 from tweezer.cli.child import ProcessSpec
 from tweezer.cli.endpoints import Endpoints
+from tweezer.cli.failure import Failure
 from tweezer.cli.ports import address, choose_ports, local_address
 from tweezer.cli.signals import StopRequests, until_set
 from tweezer.cli.supervisor import Supervisor
+from tweezer.process.tls import Tls
 
 _LOOPBACK: Final = "127.0.0.1"
 _EXECUTION: Final = "execution"
+_BATCH_INTERNAL: Final = "batch, internal"
+_JOB_INTERNAL: Final = "job, internal"
 
 Use = Callable[[Endpoints], Awaitable[None]]
+
+
+class CannotConnect(Failure):
+    """The settings do not let the processes reach each other; the text says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,8 @@ class StackOptions:
     """Number of emulations at a time; None leaves it to the execution service."""
     log_level: str | None = None
     """Least severe messages that are shown; None leaves it to the environment."""
+    tls_dir: Path | None = None
+    """Folder of certificates; None leaves it to the environment."""
 
 
 async def run_stack(
@@ -56,12 +66,17 @@ async def run_stack(
             "--job-port": (options.host, options.job_port),
             # Only this command ever asks the execution service anything: whether it is ready.
             _EXECUTION: (_LOOPBACK, 0),
+            _BATCH_INTERNAL: (_LOOPBACK, 0),
+            _JOB_INTERNAL: (_LOOPBACK, 0),
         },
     )
+    tls = _tls(options)
+    scheme = "http" if tls.own is None else "https"
     where = Endpoints(
-        url=f"http://{local_address(options.host, ports['--port'])}",
+        url=f"{scheme}://{local_address(options.host, ports['--port'])}",
         batch=local_address(options.host, ports["--batch-port"]),
         job=local_address(options.host, ports["--job-port"]),
+        ca_file=None if tls.authority is None else str(tls.authority),
     )
     supervisor = Supervisor(
         _stages(where, address(_LOOPBACK, ports[_EXECUTION]), _environment(options, ports, where)),
@@ -81,6 +96,22 @@ async def run_stack(
         await supervisor.stop(requests.force)
 
 
+def _tls(options: StackOptions) -> Tls:
+    """Returns how the processes are connected to and connect to each other."""
+    from tweezer.process.settings import ProcessSettings
+
+    settings = ProcessSettings()
+    if options.tls_dir is not None:
+        settings = settings.model_copy(update={"tls_dir": options.tls_dir})
+    tls = settings.tls
+    if (tls.own is None) != (tls.authority is None):
+        raise CannotConnect(
+            "TWEEZER_TLS_CERT_FILE and TWEEZER_TLS_CA_FILE need each other: the processes call "
+            "each other by TLS as well"
+        )
+    return tls
+
+
 def _bootstrap(data_dir: Path) -> None:
     """Makes keys, and at the first start a user and a project."""
     from tweezer.identity.bootstrap import bootstrap as bootstrap_identity
@@ -90,25 +121,32 @@ def _bootstrap(data_dir: Path) -> None:
 
 
 async def _start(options: StackOptions, supervisor: Supervisor) -> None:
-    # In a thread, so that a request to stop is noticed meanwhile.
-    await asyncio.to_thread(_bootstrap, options.data_dir)
-    await supervisor.start()
+    # At the same time, in a thread: what the services need of it each makes for itself, whoever
+    # comes first.
+    bootstrapping = asyncio.create_task(asyncio.to_thread(_bootstrap, options.data_dir))
+    try:
+        await supervisor.start()
+        await bootstrapping
+    finally:
+        bootstrapping.cancel()
 
 
 def _stages(
     where: Endpoints, execution: str, environment: Mapping[str, str]
 ) -> list[list[ProcessSpec]]:
+    authority = None if where.ca_file is None else Path(where.ca_file)
+
     def spec(name: str, ready: Callable[[], Awaitable[None]]) -> ProcessSpec:
         return ProcessSpec(name, (sys.executable, "-m", f"tweezer.{name}"), environment, ready)
 
     return [
         # No new requests; those that run are answered.
-        [spec("gateway", lambda: readiness.http_ready(f"{where.url}/ready"))],
+        [spec("gateway", lambda: readiness.http_ready(f"{where.url}/ready", authority))],
         # Jobs that run are handed back to the job service, which must be there to take them.
-        [spec("execution", lambda: readiness.grpc_ready(execution))],
+        [spec("execution", lambda: readiness.grpc_ready(execution, authority))],
         [
-            spec("batch", lambda: readiness.grpc_ready(where.batch)),
-            spec("job", lambda: readiness.grpc_ready(where.job)),
+            spec("batch", lambda: readiness.grpc_ready(where.batch, authority)),
+            spec("job", lambda: readiness.grpc_ready(where.job, authority)),
         ],
     ]
 
@@ -128,6 +166,12 @@ def _environment(
         "TWEEZER_BATCH_ADDRESS": where.batch,
         "TWEEZER_JOB_ADDRESS": where.job,
     }
+    for name, option in (("BATCH", _BATCH_INTERNAL), ("JOB", _JOB_INTERNAL)):
+        internal = address(_LOOPBACK, ports[option])
+        environment[f"TWEEZER_{name}_INTERNAL_LISTEN"] = internal
+        environment[f"TWEEZER_{name}_INTERNAL_ADDRESS"] = internal
+    if options.tls_dir is not None:
+        environment["TWEEZER_TLS_DIR"] = str(options.tls_dir)
     if options.workers is not None:
         environment["TWEEZER_EXECUTION_WORKERS"] = str(options.workers)
     if options.log_level is not None:

@@ -2,15 +2,18 @@
 
 import asyncio
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tweezer.cli.certs import FOLDER
 from tweezer.cli.data_lock import hold
 from tweezer.cli.endpoints import Endpoints
 from tweezer.cli.facts import read_account
 from tweezer.cli.failure import Failure
 from tweezer.cli.options import DataDir, resolve_data_dir
+from tweezer.cli.ports import is_everywhere
 from tweezer.cli.signals import stop_requests
 from tweezer.cli.stack import StackOptions, run_stack
 from tweezer.cli.terminal import answers, fail, print_rows, warn
@@ -36,6 +39,15 @@ def up(
         typer.Option(help="Jobs emulated at a time.", min=1, show_default="one per CPU core"),
     ] = None,
     data_dir: DataDir = None,
+    tls: Annotated[
+        bool,
+        typer.Option(
+            "--tls",
+            envvar="TWEEZER_TLS",
+            help="Serve HTTPS and gRPC by TLS, with certificates made and renewed as by "
+            "`tweezer certs`.",
+        ),
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show what the processes do.")
     ] = False,
@@ -44,8 +56,10 @@ def up(
 
     The first start on a data folder creates a user with a random password and a project.
     """
+    folder = resolve_data_dir(data_dir)
     options = StackOptions(
-        data_dir=resolve_data_dir(data_dir),
+        data_dir=folder,
+        tls_dir=folder / FOLDER if tls else None,
         host=host,
         port=port,
         batch_port=batch_port,
@@ -55,9 +69,17 @@ def up(
     )
     try:
         with hold(options.data_dir) as lock:
+            if options.tls_dir is not None:
+                _certify(options.tls_dir, host)
             asyncio.run(_run(options, lock))
     except Failure as error:
         fail(str(error))
+
+
+def _certify(folder: Path, host: str) -> None:
+    from tweezer.cli.authority import Authority
+
+    Authority(folder).certify([] if is_everywhere(host) else [host])
 
 
 async def _run(options: StackOptions, lock: int) -> None:
@@ -71,6 +93,8 @@ async def _run(options: StackOptions, lock: int) -> None:
 
 def _announce(where: Endpoints, options: StackOptions) -> None:
     rows = {"REST API": where.url, "gRPC": f"batch {where.batch}, job {where.job}"}
+    if where.ca_file is not None:
+        rows["authority"] = where.ca_file
     account = read_account(options.data_dir)
     if account is not None:
         rows |= {

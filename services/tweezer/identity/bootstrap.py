@@ -12,8 +12,8 @@ from typing import Final
 import orjson
 from sqlalchemy import Connection
 
-from tweezer.database import migrations
-from tweezer.database.sqlite import create_sqlite_engine
+from tweezer.database.migrations import alone, upgrade_database
+from tweezer.database.opening import create_engine_of
 from tweezer.database.timestamps import Clock, now_micros
 from tweezer.identity import store
 from tweezer.identity.files import PRIVATE, create_file
@@ -41,11 +41,7 @@ class FirstLogin:
 
 def prepare(settings: IdentitySettings) -> SigningKey:
     """Creates the tables and the keys that are missing."""
-    engine = create_sqlite_engine(settings.identity_database_file)
-    try:
-        migrations.upgrade(engine, MIGRATIONS)
-    finally:
-        engine.dispose()
+    upgrade_database(settings.identity_database, MIGRATIONS)
     return ensure_signing_key(settings.signing_key_file, settings.jwks_file)
 
 
@@ -55,9 +51,9 @@ def bootstrap(settings: IdentitySettings, clock: Clock = now_micros) -> FirstLog
     Returns how that user logs in, or None when there are users but the file that says it is gone.
     """
     prepare(settings)
-    engine = create_sqlite_engine(settings.identity_database_file)
+    engine = create_engine_of(settings.identity_database)
     try:
-        with engine.connect() as connection, connection.begin():
+        with alone(engine) as connection:
             if not store.has_users(connection):
                 # The file comes first: a crash between the two then costs nothing, while a user
                 # whose password nobody knows would stay for ever.

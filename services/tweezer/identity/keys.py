@@ -33,15 +33,38 @@ def ensure_signing_key(signing_key_file: Path, jwks_file: Path) -> SigningKey:
     Public keys that are already published stay: tokens signed with an earlier key remain valid.
     """
     if not signing_key_file.exists():
-        pem = Ed25519PrivateKey.generate().private_bytes(
-            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-        )
-        create_file(signing_key_file, pem, PRIVATE)
+        create_file(signing_key_file, _pem(Ed25519PrivateKey.generate()), PRIVATE)
+    key = read_signing_key(signing_key_file)
+    _publish(_public_jwk(key.private_key), jwks_file)
+    return key
+
+
+def read_signing_key(signing_key_file: Path) -> SigningKey:
+    """Returns the key of the file."""
     private_key = load_pem_private_key(signing_key_file.read_bytes(), password=None)
     if not isinstance(private_key, Ed25519PrivateKey):
         raise ValueError(f"{signing_key_file} holds no Ed25519 key")
+    return SigningKey(private_key, _public_jwk(private_key)["kid"])
+
+
+def rotate_signing_key(
+    signing_key_file: Path, jwks_file: Path, now_s: int, keep_s: int
+) -> SigningKey:
+    """Replaces the signing key and returns the new one.
+
+    The public halves of the earlier keys stay published for `keep_s` seconds; after that, nothing
+    is accepted that they have signed, by whomever.
+    """
+    private_key = Ed25519PrivateKey.generate()
     public = _public_jwk(private_key)
-    _publish(public, jwks_file)
+    # Published first: until the next line, nobody signs with it.
+    earlier = [
+        {**key, "exp": min(key.get("exp", now_s + keep_s), now_s + keep_s)}
+        for key in _published(jwks_file)
+    ]
+    kept = [key for key in earlier if key["exp"] > now_s]
+    _write_jwks(jwks_file, [*kept, public])
+    write_file(signing_key_file, _pem(private_key), PRIVATE)
     return SigningKey(private_key, public["kid"])
 
 
@@ -54,9 +77,26 @@ def _public_jwk(private_key: Ed25519PrivateKey) -> dict[str, Any]:
 
 
 def _publish(public: dict[str, Any], jwks_file: Path) -> None:
-    published = orjson.loads(jwks_file.read_bytes())["keys"] if jwks_file.exists() else []
-    if all(key.get("kid") != public["kid"] for key in published):
-        write_file(jwks_file, orjson.dumps({"keys": [*published, public]}), PUBLIC)
+    published = _published(jwks_file)
+    if public not in published:
+        # One with an end is that of a rotation that did not get as far as the private key.
+        others = [key for key in published if key.get("kid") != public["kid"]]
+        _write_jwks(jwks_file, [*others, public])
+
+
+def _published(jwks_file: Path) -> list[dict[str, Any]]:
+    if not jwks_file.exists():
+        return []
+    keys: list[dict[str, Any]] = orjson.loads(jwks_file.read_bytes())["keys"]
+    return keys
+
+
+def _write_jwks(jwks_file: Path, keys: list[dict[str, Any]]) -> None:
+    write_file(jwks_file, orjson.dumps({"keys": keys}), PUBLIC)
+
+
+def _pem(private_key: Ed25519PrivateKey) -> bytes:
+    return private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _base64url(content: bytes) -> str:

@@ -63,7 +63,7 @@ class User(IdentityTable, table=True):
     seq: int = Field(sa_column=_sequence())
     id: str = Field(unique=True)
     username: str = Field(unique=True)  #: in the form of `store.canonical_username`
-    password_hash: str
+    password_hash: str  #: `store.NO_PASSWORD` for one who logs in elsewhere
     created_at: int = Field(sa_type=BigInteger)
 
 

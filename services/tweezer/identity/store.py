@@ -1,12 +1,16 @@
 """Statements on users, projects and memberships."""
 
 import uuid
+from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
 from tweezer.identity.models import MEMBERSHIP, PROJECT, USER, QueuePriority, Role
-from tweezer.rpc.errors import NotAllowedNow, NotFound
+from tweezer.rpc.errors import AlreadyExists, NotFound
+
+#: In place of the hash of a password, for users who log in with an OIDC provider.
+NO_PASSWORD: Final = "!"
 
 # Asked for each new batch, so it is not made anew each time.
 _QUEUE_PRIORITY: Final = select(PROJECT.c.queue_priority).where(PROJECT.c.id == bindparam("id"))
@@ -39,11 +43,12 @@ def add_user(
     now: int,
     user_id: str | None = None,
 ) -> str:
-    """Adds a user and returns the identifier; NotAllowedNow when the name is taken."""
+    """Adds a user and returns the identifier; AlreadyExists when the name or that is taken."""
     username = canonical_username(username)
-    if find_login(connection, username) is not None:
-        raise NotAllowedNow(f"there is already a user {username}")
     user_id = user_id or str(uuid.uuid4())
+    taken = (USER.c.username == username) | (USER.c.id == user_id)
+    if connection.execute(select(USER.c.seq).where(taken)).first() is not None:
+        raise AlreadyExists(f"there is already a user {username}, or one with this identifier")
     connection.execute(
         insert(USER).values(
             id=user_id, username=username, password_hash=password_hash, created_at=now
@@ -59,8 +64,10 @@ def add_project(
     queue_priority: QueuePriority = QueuePriority.MEDIUM,
     project_id: str | None = None,
 ) -> str:
-    """Adds a project and returns its identifier."""
+    """Adds a project and returns its identifier; AlreadyExists when that is taken."""
     project_id = project_id or str(uuid.uuid4())
+    if connection.execute(select(PROJECT.c.seq).where(PROJECT.c.id == project_id)).first():
+        raise AlreadyExists(f"there is already a project {project_id}")
     connection.execute(
         insert(PROJECT).values(
             id=project_id, name=name, queue_priority=queue_priority.value, created_at=now
@@ -91,18 +98,22 @@ def _require(connection: Connection, query: Select[Any], what: str) -> None:
 
 
 def find_login(connection: Connection, username: str) -> Login | None:
-    """Returns what a log-in with this name is checked against."""
+    """Returns what a log-in with this name is checked against, if the user logs in here."""
     row = connection.execute(
         select(USER.c.id, USER.c.password_hash).where(
-            USER.c.username == canonical_username(username)
+            USER.c.username == canonical_username(username), USER.c.password_hash != NO_PASSWORD
         )
     ).first()
     return None if row is None else Login(*row)
 
 
-def replace_password_hash(connection: Connection, user_id: str, password_hash: str) -> None:
-    """Stores a new hash of a user's password."""
-    connection.execute(update(USER).where(USER.c.id == user_id).values(password_hash=password_hash))
+def replace_password_hash(connection: Connection, login: Login, password_hash: str) -> None:
+    """Stores a new hash of a user's password, unless the password has changed meanwhile."""
+    connection.execute(
+        update(USER)
+        .where(USER.c.id == login.user_id, USER.c.password_hash == login.password_hash)
+        .values(password_hash=password_hash)
+    )
 
 
 def has_users(connection: Connection) -> bool:
@@ -119,6 +130,19 @@ def projects_of(connection: Connection, user_id: str) -> list[ProjectRow]:
         .order_by(PROJECT.c.name, PROJECT.c.seq)
     )
     return [ProjectRow(*row) for row in rows]
+
+
+def projects_named(connection: Connection, project_ids: Collection[str]) -> list[ProjectRow]:
+    """Returns projects by name; those that only an OIDC provider knows are called as they are."""
+    rows = connection.execute(
+        select(PROJECT.c.id, PROJECT.c.name, PROJECT.c.queue_priority).where(
+            PROJECT.c.id.in_(project_ids)
+        )
+    )
+    known = {row[0]: ProjectRow(*row) for row in rows}
+    usual = QueuePriority.MEDIUM.value
+    projects = [known.get(i, ProjectRow(i, i, usual)) for i in project_ids]
+    return sorted(projects, key=lambda project: (project.name, project.id))
 
 
 def is_operator(connection: Connection, user_id: str) -> bool:

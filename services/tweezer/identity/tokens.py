@@ -1,13 +1,17 @@
 """Issues bearer tokens."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import jwt
 
 from tweezer.database.timestamps import Clock, now_micros
-from tweezer.identity.keys import SigningKey
+from tweezer.identity.keys import SigningKey, read_signing_key, rotate_signing_key
 from tweezer.identity.settings import IdentitySettings
 from tweezer.rpc.identity import OPERATOR_CLAIM, PROJECTS_CLAIM
+
+#: How far the clocks of our machines may be apart, in seconds.
+_CLOCKS_APART: Final = 60
 
 
 class TokenIssuer:
@@ -17,6 +21,7 @@ class TokenIssuer:
         self, key: SigningKey, settings: IdentitySettings, clock: Clock = now_micros
     ) -> None:
         self._key, self._settings, self._clock = key, settings, clock
+        self._file_state = self._look()
 
     @property
     def lifetime_s(self) -> int:
@@ -27,7 +32,7 @@ class TokenIssuer:
         self, user_id: str, username: str, project_ids: Sequence[str], *, operator: bool = False
     ) -> str:
         """Returns a signed token."""
-        now = self._clock() // 1_000_000
+        key, now = self._current_key(), self._clock() // 1_000_000
         claims = {
             "iss": self._settings.token_issuer,
             "aud": self._settings.token_audience,
@@ -39,6 +44,31 @@ class TokenIssuer:
         }
         if operator:
             claims[OPERATOR_CLAIM] = True
-        return jwt.encode(
-            claims, self._key.private_key, algorithm="EdDSA", headers={"kid": self._key.key_id}
+        return jwt.encode(claims, key.private_key, algorithm="EdDSA", headers={"kid": key.key_id})
+
+    def rotate(self, *, revoke_tokens: bool = False) -> str:
+        """Signs with a new key from now on and returns its name.
+
+        The tokens that are out stay valid, unless they are to be revoked.
+        """
+        key = rotate_signing_key(
+            self._settings.signing_key_file,
+            self._settings.jwks_file,
+            self._clock() // 1_000_000,
+            0 if revoke_tokens else self.lifetime_s + _CLOCKS_APART,
         )
+        return key.key_id
+
+    def _current_key(self) -> SigningKey:
+        # Another process, or `rotate`, may have replaced the file.
+        state = self._look()
+        if state is not None and state != self._file_state:
+            self._key, self._file_state = read_signing_key(self._settings.signing_key_file), state
+        return self._key
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            found = self._settings.signing_key_file.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_ino

@@ -29,7 +29,8 @@ class Backoff:
         wait_s = self._next_s
         self._failed = True
         self._next_s = min(2 * wait_s, self._longest_s)
-        return random.uniform(wait_s / 2, wait_s)
+        # Spreads attempts; nobody gains by guessing it.
+        return random.uniform(wait_s / 2, wait_s)  # nosec B311
 
     def reset(self) -> None:
         """Starts anew after a success."""

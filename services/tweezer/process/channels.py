@@ -1,6 +1,43 @@
 """How a process of ours connects to another by gRPC."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+
+from tweezer.process.certificates import read_authority, read_certificate
 from tweezer.process.settings import ProcessSettings
+from tweezer.process.tls import Mutual
+
+#: For the service config of every channel: where an address stands for several replicas, as
+#: `ipv4:10.0.0.1:8001,10.0.0.2:8001` or a name with several addresses does, calls go to each in
+#: turn, and to those only that are there.
+LOAD_BALANCING: Final = {"loadBalancingConfig": [{"round_robin": {}}]}
+
+
+def open_channel(
+    address: str,
+    authority: Path | None,
+    *,
+    options: Sequence[tuple[str, Any]] = (),
+    interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
+) -> grpc.aio.Channel:
+    """Opens a channel for calls as clients make them, by TLS where there is an authority."""
+    if authority is None:
+        return grpc.aio.insecure_channel(
+            address, options=list(options), interceptors=list(interceptors)
+        )
+    credentials = grpc.ssl_channel_credentials(read_authority(authority))
+    return grpc.aio.secure_channel(
+        address, credentials, options=list(options), interceptors=list(interceptors)
+    )
+
+
+def mutual_credentials(mutual: Mutual) -> grpc.ChannelCredentials:
+    """Returns with what a process shows another who it is."""
+    key, chain = read_certificate(mutual.own)
+    return grpc.ssl_channel_credentials(read_authority(mutual.authority), key, chain)
 
 
 def channel_options(settings: ProcessSettings, max_message_bytes: int) -> list[tuple[str, int]]:

@@ -5,6 +5,7 @@ import sys
 
 import structlog
 
+from tweezer.process.audit_log import configure_audit_log
 from tweezer.process.settings import ProcessSettings
 
 
@@ -42,6 +43,7 @@ def configure_logging(process: str, settings: ProcessSettings) -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    configure_audit_log(settings)
     for chatty in ("alembic", "httpx", "httpcore", "grpc", "asyncio"):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
 

@@ -7,15 +7,21 @@ from typing import Any, Final
 import grpc
 
 from tweezer.process import propagation
-from tweezer.process.channels import channel_options
+from tweezer.process.channels import (
+    LOAD_BALANCING,
+    channel_options,
+    mutual_credentials,
+    open_channel,
+)
 from tweezer.rpc.service_key import SCHEME, read_service_key
 from tweezer.rpc.settings import RpcSettings
 
 #: Deadline of an internal call that names none, in seconds.
 DEFAULT_DEADLINE: Final = 30.0
 
-_RETRIES: Final = json.dumps(
+_SERVICE_CONFIG: Final = json.dumps(
     {
+        **LOAD_BALANCING,
         "methodConfig": [
             {
                 # Internal calls can be repeated: each says the whole of what should be so. gRPC
@@ -29,28 +35,34 @@ _RETRIES: Final = json.dumps(
                     "retryableStatusCodes": ["UNAVAILABLE"],
                 },
             }
-        ]
+        ],
     }
 )
 
 
 def open_service_channel(settings: RpcSettings, address: str) -> grpc.aio.Channel:
-    """Opens a channel for internal calls, with the service credential on each."""
-    return grpc.aio.insecure_channel(
+    """Opens a channel for internal calls: it shows our certificate, or has the key on each call."""
+    options = [
+        *channel_options(settings, settings.max_message_bytes),
+        ("grpc.service_config", _SERVICE_CONFIG),
+    ]
+    tls = settings.tls
+    if tls.mutual is None:
+        calls = _ServiceCalls(read_service_key(settings.service_key_file))
+        return open_channel(address, tls.authority, options=options, interceptors=[calls])
+    return grpc.aio.secure_channel(
         address,
-        options=[
-            *channel_options(settings, settings.max_message_bytes),
-            ("grpc.service_config", _RETRIES),
-        ],
-        interceptors=[_ServiceCalls(read_service_key(settings.service_key_file))],
+        mutual_credentials(tls.mutual),
+        options=options,
+        interceptors=[_ServiceCalls(None)],
     )
 
 
 class _ServiceCalls(grpc.aio.UnaryUnaryClientInterceptor):
-    """Adds the credential, whose request it is for, and a deadline where the call names none."""
+    """Adds the key if there is one, whose request it is for, and a deadline if a call has none."""
 
-    def __init__(self, key: str) -> None:
-        self._authorization = ("authorization", f"{SCHEME} {key}")
+    def __init__(self, key: str | None) -> None:
+        self._credential = () if key is None else (("authorization", f"{SCHEME} {key}"),)
 
     async def intercept_unary_unary(
         self,
@@ -60,8 +72,7 @@ class _ServiceCalls(grpc.aio.UnaryUnaryClientInterceptor):
     ) -> Any:
         """Completes the details of a call."""
         metadata = client_call_details.metadata or grpc.aio.Metadata()
-        metadata.add(*self._authorization)
-        for key, value in propagation.metadata():
+        for key, value in (*self._credential, *propagation.metadata()):
             metadata.add(key, value)
         details = grpc.aio.ClientCallDetails(
             method=client_call_details.method,

@@ -1,10 +1,12 @@
 """The errors a caller can cause, and the one place that gives each its gRPC status."""
 
+import math
 from collections.abc import Mapping
 from typing import Final, NoReturn
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from tweezer.lifecycle import IllegalTransition
@@ -43,7 +45,11 @@ class Unauthenticated(DomainError):
 
 
 class TooMuch(DomainError):
-    """A limit is reached; the same call may succeed later."""
+    """A limit is reached; the same call may succeed later, after so many seconds where known."""
+
+    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(DomainError):
@@ -71,10 +77,15 @@ def status_of(error: Exception) -> grpc.StatusCode | None:
 
 
 async def abort(context: Context, code: grpc.StatusCode, error: Exception) -> NoReturn:
-    """Ends the call with the error's text; invalid input also names the field in the details."""
+    """Ends the call with the error's text; the details name the field of invalid input, or say when
+    to come again.
+    """
     details: tuple[tuple[str, bytes], ...] = ()
     if isinstance(error, InvalidInput):
         details = ((_DETAILS_KEY, _bad_request(error).SerializeToString()),)
+    elif isinstance(error, TooMuch) and error.retry_after_s is not None:
+        status = _come_again(error, error.retry_after_s)
+        details = ((_DETAILS_KEY, status.SerializeToString()),)
     await context.abort(code, str(error), details)
     raise AssertionError("context.abort returned")
 
@@ -86,3 +97,11 @@ def _bad_request(error: InvalidInput) -> status_pb2.Status:
     detail = AnyMessage()
     detail.Pack(error_details_pb2.BadRequest(field_violations=[violation]))
     return status_pb2.Status(code=code_pb2.INVALID_ARGUMENT, message=str(error), details=[detail])
+
+
+def _come_again(error: TooMuch, after_s: float) -> status_pb2.Status:
+    seconds, nanos = divmod(math.ceil(after_s * 1e9), 1_000_000_000)
+    detail = AnyMessage()
+    delay = Duration(seconds=seconds, nanos=nanos)
+    detail.Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    return status_pb2.Status(code=code_pb2.RESOURCE_EXHAUSTED, message=str(error), details=[detail])

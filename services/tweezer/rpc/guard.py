@@ -3,7 +3,6 @@
 Servicers just raise, and ask `current_caller` who is calling.
 """
 
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -12,10 +11,12 @@ import grpc
 import structlog
 
 from tweezer.rpc.access import ACCESS, Access
+from tweezer.rpc.buckets import Buckets
 from tweezer.rpc.context import Context
-from tweezer.rpc.errors import NotFound, Unauthenticated, abort, status_of
-from tweezer.rpc.identity import TokenVerifier, set_caller
-from tweezer.rpc.service_key import SCHEME
+from tweezer.rpc.errors import NotFound, TooMuch, Unauthenticated, abort, status_of
+from tweezer.rpc.identity import set_caller
+from tweezer.rpc.internal_callers import InternalCallers
+from tweezer.rpc.verifier import TokenVerifier
 from tweezer.rpc.wrapping import Wrapping, metadata_of
 
 log = structlog.get_logger(__name__)
@@ -26,22 +27,25 @@ _BEARER: Final = "bearer"
 class CallGuard(Wrapping):
     """Admits calls by the access table and maps what their handlers raise."""
 
-    def __init__(self, verifier: TokenVerifier, service_key: str) -> None:
+    def __init__(
+        self, verifier: TokenVerifier, internal: InternalCallers, user_calls: Buckets
+    ) -> None:
         super().__init__()
-        self._verifier, self._service_key = verifier, service_key
+        self._verifier, self._internal = verifier, internal
+        self._user_calls = user_calls
 
     @asynccontextmanager
     async def around(self, method: str, context: Context) -> AsyncIterator[None]:
         """Admits a call and turns what its handler raises into a status."""
         try:
-            self._admit(method, context)
+            await self._admit(method, context)
             yield
         except grpc.aio.AbortError:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary of the process
             await _refuse(context, method, error)
 
-    def _admit(self, method: str, context: Context) -> None:
+    async def _admit(self, method: str, context: Context) -> None:
         access = ACCESS.get(method)
         if access is Access.ANYBODY:
             return
@@ -49,19 +53,25 @@ class CallGuard(Wrapping):
         if access in (Access.USER, Access.OPERATOR):
             if scheme.lower() != _BEARER or not credential:
                 raise Unauthenticated("a bearer token is needed")
-            caller = self._verifier.verify(credential)
+            caller = await self._verifier.verify(credential)
+            self._count(caller.user_id)
             if access is Access.OPERATOR and not caller.operator:
                 # What is forbidden looks like what does not exist.
                 raise NotFound("not found")
             set_caller(caller)
         elif access is Access.SERVICE:
-            genuine = secrets.compare_digest(credential.encode(), self._service_key.encode())
-            if scheme != SCHEME or not genuine:
+            if not self._internal.admits(method, context):
                 # Internal RPCs do not exist for anybody else.
                 raise NotFound("not found")
         else:
             log.error("an RPC that is not in the access table was called", method=method)
             raise NotFound("not found")
+
+    def _count(self, user_id: str) -> None:
+        wait = self._user_calls.wait(user_id)
+        if wait > 0:
+            raise TooMuch("too many calls; try again in a moment", wait)
+        self._user_calls.take(user_id)
 
 
 def _authorization(context: Context) -> tuple[str, str]:

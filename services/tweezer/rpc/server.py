@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -10,25 +11,47 @@ from grpc_reflection.v1alpha import reflection
 from tweezer.process.channels import server_keepalive_options
 from tweezer.process.run import StartFailed, background
 from tweezer.process.telemetry import Telemetry
+from tweezer.process.tls import Tls
+from tweezer.rpc.audit import AuditTrail
+from tweezer.rpc.buckets import Buckets
 from tweezer.rpc.call_limits import CallLimits
 from tweezer.rpc.call_record import CallRecord
+from tweezer.rpc.credentials import client_port_credentials, internal_port_credentials
 from tweezer.rpc.guard import CallGuard
 from tweezer.rpc.health import Check, HealthLoop
-from tweezer.rpc.identity import TokenVerifier
+from tweezer.rpc.internal_callers import ByCertificate, ByKey, InternalCallers
+from tweezer.rpc.issuers import issuers_of
+from tweezer.rpc.memberships import AskedMemberships, Memberships
 from tweezer.rpc.service_key import ensure_service_key, read_service_key
 from tweezer.rpc.settings import RpcSettings
+from tweezer.rpc.verifier import TokenVerifier
+
+_NO_TLS: Final = Tls()
 
 
-def build_server(settings: RpcSettings, telemetry: Telemetry | None = None) -> grpc.aio.Server:
-    """Returns a server without services, behind the guard."""
-    ensure_service_key(settings.service_key_file)
+def build_server(
+    settings: RpcSettings,
+    telemetry: Telemetry | None = None,
+    memberships: Memberships | None = None,
+) -> grpc.aio.Server:
+    """Returns a server without services, behind the guard.
+
+    `memberships` knows where users of an OIDC provider belong; without, the process that hosts the
+    built-in issuer is asked.
+    """
     guard = CallGuard(
-        TokenVerifier(settings.jwks_file, settings.token_issuer, settings.token_audience),
-        read_service_key(settings.service_key_file),
+        TokenVerifier(issuers_of(settings, memberships or AskedMemberships(settings))),
+        _internal_callers(settings),
+        Buckets(settings.user_calls_per_s, settings.user_calls_burst),
     )
     return grpc.aio.server(
         # The first one is outermost.
-        interceptors=[CallRecord(telemetry or Telemetry()), CallLimits(settings), guard],
+        interceptors=[
+            CallRecord(telemetry or Telemetry()),
+            CallLimits(settings),
+            guard,
+            AuditTrail(),
+        ],
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
@@ -39,9 +62,26 @@ def build_server(settings: RpcSettings, telemetry: Telemetry | None = None) -> g
     )
 
 
-async def start_server(server: grpc.aio.Server, address: str, service_names: Sequence[str]) -> int:
-    """Adds health and reflection, starts the server and returns its port."""
-    servicer, port = await _start(server, address, service_names)
+def _internal_callers(settings: RpcSettings) -> InternalCallers:
+    if settings.tls.mutual is not None:
+        return ByCertificate()
+    ensure_service_key(settings.service_key_file)
+    return ByKey(read_service_key(settings.service_key_file))
+
+
+async def start_server(
+    server: grpc.aio.Server,
+    address: str,
+    service_names: Sequence[str],
+    *,
+    tls: Tls = _NO_TLS,
+    internal_address: str | None = None,
+) -> int:
+    """Adds health and reflection, starts the server and returns its port.
+
+    With certificates for it, internal RPCs get a port of their own.
+    """
+    servicer, port = await _start(server, address, service_names, tls, internal_address)
     for name in ("", *service_names):
         await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     return port
@@ -54,15 +94,18 @@ async def serving(
     address: str,
     service_names: Sequence[str],
     *,
+    internal_address: str | None = None,
     check: Check,
     before_stop: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[int]:
     """Serves while the body runs, as well as `check` says, and gives the port.
 
+    With certificates for it, internal RPCs get a port of their own.
+
     At the end it says first that it does not serve any more; then `before_stop` is called, and the
     calls under way get `stop_grace_s` to end.
     """
-    servicer, port = await _start(server, address, service_names)
+    servicer, port = await _start(server, address, service_names, settings.tls, internal_address)
     loop = HealthLoop(
         servicer, service_names, check, settings.health_check_s, settings.health_patience_s
     )
@@ -77,7 +120,11 @@ async def serving(
 
 
 async def _start(
-    server: grpc.aio.Server, address: str, service_names: Sequence[str]
+    server: grpc.aio.Server,
+    address: str,
+    service_names: Sequence[str],
+    tls: Tls,
+    internal_address: str | None,
 ) -> tuple[health.aio.HealthServicer, int]:
     servicer = health.aio.HealthServicer()
     # Until somebody says otherwise; left to itself it would say that it serves.
@@ -87,11 +134,21 @@ async def _start(
     reflection.enable_server_reflection(
         [*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
     )
+    port = _listen(server, address, client_port_credentials(tls))
+    if internal_address is not None and tls.mutual is not None:
+        _listen(server, internal_address, internal_port_credentials(tls.mutual))
+    await server.start()
+    return servicer, port
+
+
+def _listen(
+    server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None
+) -> int:
     try:
-        port = server.add_insecure_port(address)
+        if credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
     except RuntimeError:
         raise StartFailed(
             f"cannot listen on {address}: is another program, or another tweezer, using it?"
         ) from None
-    await server.start()
-    return servicer, port

@@ -4,22 +4,30 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tweezer.process.settings import ProcessSettings
+from tweezer.rpc.oidc_settings import OidcSettings
 
 
-class RpcSettings(ProcessSettings):
+class RpcSettings(OidcSettings):
     """Facts that the gRPC services share."""
 
     batch_address: str = "127.0.0.1:8001"
     """Where BatchService, DeviceService and AccountService listen."""
     job_address: str = "127.0.0.1:8002"
     """Where JobService listens."""
+    batch_internal_address: str = "127.0.0.1:8011"
+    """Where the batch process listens for our other processes, with certificates (`mtls_*`)."""
+    job_internal_address: str = "127.0.0.1:8012"
+    """Where the job process listens for our other processes, with certificates (`mtls_*`)."""
     max_message_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
     """Largest gRPC message, in bytes."""
     token_issuer: str = "tweezer"
-    """`iss` of the tokens that are accepted."""
+    """`iss` of the tokens of the built-in issuer."""
     token_audience: str = "tweezer"
-    """`aud` of the tokens that are accepted."""
+    """`aud` of the tokens of the built-in issuer."""
+    user_calls_per_s: float = Field(default=1000.0, gt=0)
+    """Calls that one user may make per second and process in the long run; more are turned away."""
+    user_calls_burst: int = Field(default=5000, ge=1)
+    """Calls that one user may make at once before that rate holds."""
 
     max_public_calls: int = Field(default=1000, ge=1)
     """Calls for clients that a process handles at the same time before it turns more away."""
@@ -34,6 +42,16 @@ class RpcSettings(ProcessSettings):
     """How long the database may take before the service counts as not serving, in seconds."""
     stop_grace_s: float = Field(default=10.0, gt=0)
     """How long what is under way may take when the process stops, in seconds."""
+
+    @property
+    def batch_internal(self) -> str:
+        """Where the batch process answers internal RPCs."""
+        return self.batch_address if self.tls.mutual is None else self.batch_internal_address
+
+    @property
+    def job_internal(self) -> str:
+        """Where the job process answers internal RPCs."""
+        return self.job_address if self.tls.mutual is None else self.job_internal_address
 
     @property
     def service_key_file(self) -> Path:

@@ -282,6 +282,7 @@ class Server:
         self._services = services
         self.server: grpc.aio.Server | None = None
         self.port = 0
+        self.credentials: grpc.ServerCredentials | None = None
 
     @property
     def address(self) -> str:
@@ -309,7 +310,10 @@ class Server:
         self.health = health.aio.HealthServicer()
         await self.health.set("", health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
-        self.port = self.server.add_insecure_port(self.address)
+        if self.credentials is None:
+            self.port = self.server.add_insecure_port(self.address)
+        else:
+            self.port = self.server.add_secure_port(self.address, self.credentials)
         await self.server.start()
 
     async def stop(self) -> None:

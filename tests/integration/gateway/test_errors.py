@@ -6,20 +6,21 @@ import structlog
 
 from tweezer.gateway.errors import HTTP_STATUS
 from tweezer.gateway.schemas.envelopes import Failure, Invalid
-from tweezer.rpc.errors import InvalidInput, NotAllowedNow, NotFound, TooMuch, Unauthenticated
+from tweezer.rpc.errors import InvalidInput, NotAllowedNow, NotFound, TooMuch
 
 PROJECT = "00000000-0000-0000-0000-000000000001"
 BATCH = "00000000-0000-0000-0000-000000000002"
 GET = f"/api/v2/batches/{BATCH}"
 
 
-async def test_no_token_is_for_the_service_to_refuse(client, services):
+@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", "Basic eDp5"])
+async def test_without_a_bearer_token_no_service_is_asked(client, services, authorization):
     del client.headers["Authorization"]
-    services.answers["GetBatch"] = Unauthenticated("a bearer token is needed")
+    headers = {} if authorization is None else {"Authorization": authorization}
 
-    response = await client.get(GET)
+    response = await client.get(GET, headers=headers)
 
-    assert "authorization" not in services.last.metadata
+    assert services.calls == []
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == "Bearer"
     assert response.json() == {

@@ -178,7 +178,10 @@ async def test_stopping_ends_streams_at_once(settings, services):
     stop = asyncio.Event()
     listening = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve(patient, stop, listening))
-    async with asyncio.timeout(20), httpx.AsyncClient() as http:
+    async with (
+        asyncio.timeout(20),
+        httpx.AsyncClient(headers={"Authorization": "Bearer x"}) as http,
+    ):
         async with http.stream("GET", f"http://127.0.0.1:{await listening}{PATH}") as response:
             texts = response.aiter_text()
             assert (await anext(texts)).startswith("event: status\n")

@@ -14,6 +14,8 @@ from tweezer.process.run import StartFailed
 
 PROJECT = "00000000-0000-0000-0000-000000000001"
 BATCH = "00000000-0000-0000-0000-000000000002"
+TOKEN = {"Authorization": "Bearer x"}
+
 MIB = 1024 * 1024
 
 
@@ -79,6 +81,7 @@ async def test_an_endless_head_is_cut_off(server_port, start):
 
 async def test_a_body_over_the_limit_is_refused_before_it_is_sent(server_port):
     head = f"POST /api/v1/batches HTTP/1.1\r\nHost: x\r\nContent-Length: {3 * MIB}\r\n"
+    head += "Authorization: Bearer x\r\n"
 
     status, body = await exchange(
         server_port, head.encode() + b"Expect: 100-continue\r\nConnection: close\r\n\r\n"
@@ -96,7 +99,7 @@ async def test_the_public_http_library_sees_the_refusal_of_a_large_body(
     body = b" " * (8 * MIB)
     data = body if length_known else (body[at : at + MIB] for at in range(0, len(body), MIB))
 
-    response = await in_thread(requests.post, url, data=data)
+    response = await in_thread(requests.post, url, data=data, headers=TOKEN)
 
     assert response.status_code == 413
     assert response.json()["code"] == "413"
@@ -108,6 +111,7 @@ async def test_one_connection_serves_many_requests(server_port, in_thread):
 
     def talk():
         with requests.Session() as session:
+            session.headers.update(TOKEN)
             session.post(f"{base}/api/v1/batches", data=b"x" * (8 * MIB))
             return [
                 session.post(
@@ -141,7 +145,7 @@ async def test_stopping_lets_a_running_request_end(settings, services, in_thread
         return answer
 
     services.answers["GetBatch"] = held_back
-    asked = asyncio.create_task(in_thread(requests.get, url))
+    asked = asyncio.create_task(in_thread(requests.get, url, headers=TOKEN))
     await arrived.wait()
     stop.set()
     go_on.set()

@@ -103,7 +103,9 @@ async def test_streams_have_a_limit_of_their_own(http, services):
 async def test_a_body_that_does_not_come_is_given_up(server_port, head):
     reader, writer = await asyncio.open_connection("127.0.0.1", server_port)
     try:
-        writer.write(b"POST /api/v1/batches HTTP/1.1\r\nHost: x\r\n" + head)
+        writer.write(
+            b"POST /api/v1/batches HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\n" + head
+        )
         async with asyncio.timeout(20):
             answer = await reader.read()
     finally:

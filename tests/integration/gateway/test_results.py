@@ -45,7 +45,8 @@ async def test_a_link_to_an_object_store_is_handed_out_as_it_is(client, services
 async def test_a_host_that_is_none_does_not_get_into_a_link(server_port, in_thread, host):
     base = f"http://127.0.0.1:{server_port}"
 
-    response = await in_thread(requests.get, base + LINK, headers={"Host": host})
+    headers = {"Host": host, "Authorization": "Bearer x"}
+    response = await in_thread(requests.get, base + LINK, headers=headers)
 
     assert response.json()["data"]["results_link"].startswith(f"{base}/api/v1/results/")
 

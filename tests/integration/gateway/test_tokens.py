@@ -6,7 +6,7 @@ import pytest
 
 from tweezer.gateway.routes.auth import GRANT_TYPES
 from tweezer.gateway.schemas.answers import TokenError, TokenResponse
-from tweezer.rpc.errors import InvalidInput, TooMuch, Unauthenticated
+from tweezer.rpc.errors import InvalidInput, NotAllowedNow, TooMuch, Unauthenticated
 from tweezer.v1 import account_service_pb2 as account
 
 PATHS = ["/oauth/token", "/realms/pasqal-cloud/protocol/openid-connect/token"]
@@ -138,3 +138,31 @@ async def test_a_form_may_be_compressed(anonymous, services):
 
     assert response.status_code == 200
     assert services.last.request.username == "ada@example.org"
+
+
+async def test_the_client_is_told_how_long_to_wait(anonymous, services):
+    services.answers["IssueToken"] = TooMuch("too many failed log-ins: try again later", 12.3)
+
+    response = await anonymous.post("/oauth/token", data=CREDENTIALS)
+
+    assert response.status_code == 429
+    assert response.headers["retry-after"] == "13"
+
+
+async def test_where_nobody_logs_in_the_answer_says_whom_to_ask(anonymous, services):
+    services.answers["IssueToken"] = NotAllowedNow("tokens come from https://id.example")
+
+    response = await anonymous.post("/oauth/token", data=CREDENTIALS)
+
+    assert response.status_code == 400
+    TokenError.model_validate(response.json())
+    assert response.json() == {
+        "error": "unsupported_grant_type",
+        "error_description": "tokens come from https://id.example",
+    }
+
+
+async def test_the_issuer_hears_who_asks(anonymous, services):
+    await anonymous.post("/oauth/token", data=CREDENTIALS)
+
+    assert services.last.metadata["x-tweezer-client-address"] == "127.0.0.1"

@@ -6,15 +6,16 @@ import grpc
 import pytest
 from argon2 import PasswordHasher
 
-from tweezer.database.sqlite import SqliteDatabase
+from tweezer.database.opening import open_database
 from tweezer.identity import bootstrap, store
 from tweezer.identity.models import Role
 from tweezer.identity.passwords import PasswordChecker, hash_password
 from tweezer.identity.servicer import AccountServicer
 from tweezer.identity.settings import IdentitySettings
 from tweezer.identity.tokens import TokenIssuer
-from tweezer.rpc.identity import TokenVerifier
+from tweezer.rpc.issuers import BuiltinIssuer
 from tweezer.rpc.server import build_server, start_server
+from tweezer.rpc.verifier import TokenVerifier
 from tweezer.v1.account_service_pb2 import IssueTokenRequest, ListProjectsRequest
 from tweezer.v1.account_service_pb2_grpc import (
     AccountServiceStub,
@@ -24,8 +25,13 @@ from tweezer.v1.batch_pb2 import QueuePriority
 
 
 @pytest.fixture
-def settings(tmp_path):
-    return IdentitySettings(data_dir=tmp_path)
+def settings(tmp_path, backend, new_database):
+    if backend == "sqlite":
+        return IdentitySettings(data_dir=tmp_path)
+    url = new_database(tmp_path / "identity.db", bootstrap.MIGRATIONS)
+    return IdentitySettings(
+        data_dir=tmp_path, identity_database_url=url.render_as_string(hide_password=False)
+    )
 
 
 @pytest.fixture
@@ -35,7 +41,7 @@ def first(settings):
 
 @pytest.fixture
 async def database(settings, first):
-    database = SqliteDatabase(settings.identity_database_file)
+    database = open_database(settings.identity_database, 4)
     yield database
     await database.close()
 
@@ -45,7 +51,9 @@ async def accounts(settings, database):
     passwords = PasswordChecker(workers=2, max_waiting=4)
     tokens = TokenIssuer(bootstrap.prepare(settings), settings)
     server = build_server(settings)
-    add_AccountServiceServicer_to_server(AccountServicer(database, passwords, tokens), server)
+    add_AccountServiceServicer_to_server(
+        AccountServicer(database, passwords, tokens, settings), server
+    )
     port = await start_server(server, "127.0.0.1:0", ["tweezer.v1.AccountService"])
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield AccountServiceStub(channel)
@@ -76,7 +84,7 @@ async def failure(call):
 
 async def test_a_token_that_the_services_accept(settings, first, log_in):
     response = await log_in(first.username, first.password)
-    caller = TokenVerifier(settings.jwks_file, "tweezer", "tweezer").verify(response.access_token)
+    caller = await TokenVerifier([BuiltinIssuer(settings)]).verify(response.access_token)
     assert caller.user_id == first.user_id
     assert caller.project_ids == {first.project_id}
     assert response.lifetime.ToSeconds() == settings.token_lifetime_s
@@ -148,10 +156,11 @@ async def test_an_operator_of_any_project_is_named_in_the_token(settings, databa
                 store.add_member(connection, project_id, user_id, 0, in_project)
 
     await database.write(add)
-    verifier = TokenVerifier(settings.jwks_file, settings.token_issuer, settings.token_audience)
+    verifier = TokenVerifier([BuiltinIssuer(settings)])
 
     async def is_operator(username, password):
-        return verifier.verify((await log_in(username, password)).access_token).operator
+        token = (await log_in(username, password)).access_token
+        return (await verifier.verify(token)).operator
 
     assert await is_operator("boss", "x")
     assert not await is_operator("member", "x")

@@ -8,22 +8,29 @@ import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from tweezer.database.sqlite import create_sqlite_engine
+from tweezer.database.opening import create_engine_of
+from tweezer.database.ownership import version_table
 from tweezer.identity import bootstrap, store
 from tweezer.identity.models import IdentityTable, QueuePriority, Role
 from tweezer.identity.passwords import hash_password
 from tweezer.identity.settings import IdentitySettings
-from tweezer.rpc.errors import NotAllowedNow, NotFound
+from tweezer.rpc.errors import AlreadyExists, NotFound
 
 
 @pytest.fixture
-def settings(tmp_path):
-    return IdentitySettings(data_dir=tmp_path / "data")
+def settings(tmp_path, backend, new_database):
+    if backend == "sqlite":
+        return IdentitySettings(data_dir=tmp_path / "data")
+    url = new_database(tmp_path / "data" / "identity.db", bootstrap.MIGRATIONS)
+    return IdentitySettings(
+        data_dir=tmp_path / "data",
+        identity_database_url=url.render_as_string(hide_password=False),
+    )
 
 
 @pytest.fixture
 def connect(settings):
-    engine = create_sqlite_engine(settings.identity_database_file)
+    engine = create_engine_of(settings.identity_database)
     yield engine.begin
     engine.dispose()
 
@@ -38,7 +45,7 @@ def everything(folder: Path):
 
 def users(connect):
     with connect() as connection:
-        return connection.execute(sqlalchemy.text("SELECT id, username FROM user")).all()
+        return connection.execute(sqlalchemy.text('SELECT id, username FROM "user"')).all()
 
 
 def test_the_first_start_makes_a_user_in_a_project(settings, connect):
@@ -83,10 +90,15 @@ def test_without_the_file_no_second_user_appears(settings, connect):
     assert not settings.connection_file.exists()
 
 
+def options(connection):
+    table = version_table(connection, "identity")
+    return {"compare_type": True, "version_table": table}
+
+
 def test_the_migrations_make_the_tables_of_the_models(settings, connect):
     bootstrap.prepare(settings)
     with connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(connection, opts=options(connection))
         assert compare_metadata(context, IdentityTable.metadata) == []
 
 
@@ -94,7 +106,7 @@ def test_names_of_users_are_taken_whatever_their_case(settings, connect):
     bootstrap.prepare(settings)
     with connect() as connection:
         store.add_user(connection, "Ada@Example.org", hash_password("x"), 0)
-        with pytest.raises(NotAllowedNow, match=r"there is already a user ada@example\.org"):
+        with pytest.raises(AlreadyExists, match=r"there is already a user ada@example\.org"):
             store.add_user(connection, " ada@example.ORG", hash_password("y"), 0)
 
 

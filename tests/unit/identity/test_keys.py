@@ -8,11 +8,12 @@ import orjson
 import pytest
 
 from tweezer.identity.files import PRIVATE, create_file, write_file
-from tweezer.identity.keys import ensure_signing_key
+from tweezer.identity.keys import ensure_signing_key, rotate_signing_key
 from tweezer.identity.settings import IdentitySettings
 from tweezer.identity.tokens import TokenIssuer
 from tweezer.rpc.errors import Unauthenticated
-from tweezer.rpc.identity import TokenVerifier
+from tweezer.rpc.issuers import BuiltinIssuer
+from tweezer.rpc.verifier import TokenVerifier
 
 NOW_S = 4_000_000_000  # far ahead, so that tokens of this test's clock have not expired
 
@@ -28,12 +29,12 @@ def key(settings):
 
 
 def verifier(settings):
-    return TokenVerifier(settings.jwks_file, settings.token_issuer, settings.token_audience)
+    return TokenVerifier([BuiltinIssuer(settings)])
 
 
-def test_a_token_says_who_and_which_projects(settings, key):
+async def test_a_token_says_who_and_which_projects(settings, key):
     token = TokenIssuer(key, settings).issue("u1", "ada@example.org", ["p1", "p2"])
-    caller = verifier(settings).verify(token)
+    caller = await verifier(settings).verify(token)
     assert (caller.user_id, caller.project_ids) == ("u1", frozenset({"p1", "p2"}))
 
 
@@ -52,10 +53,10 @@ def test_its_claims_and_header(settings, key):
     }
 
 
-def test_an_old_token_has_expired(settings, key):
+async def test_an_old_token_has_expired(settings, key):
     token = TokenIssuer(key, settings, clock=lambda: 1_000_000).issue("u", "n", [])
     with pytest.raises(Unauthenticated, match="the token has expired"):
-        verifier(settings).verify(token)
+        await verifier(settings).verify(token)
 
 
 def test_the_key_is_made_once_and_nobody_else_can_read_it(settings, key):
@@ -71,21 +72,22 @@ def test_only_the_public_half_is_published(settings, key):
     assert published["kid"] == key.key_id
 
 
-def test_tokens_of_an_earlier_key_stay_valid(settings, key):
+async def test_tokens_of_an_earlier_key_stay_valid(settings, key):
     old = TokenIssuer(key, settings).issue("u1", "n", [])
     settings.signing_key_file.unlink()
     new_key = ensure_signing_key(settings.signing_key_file, settings.jwks_file)
     assert new_key.key_id != key.key_id
     checks = verifier(settings)
-    assert checks.verify(old).user_id == "u1"
-    assert checks.verify(TokenIssuer(new_key, settings).issue("u2", "n", [])).user_id == "u2"
+    assert (await checks.verify(old)).user_id == "u1"
+    new = TokenIssuer(new_key, settings).issue("u2", "n", [])
+    assert (await checks.verify(new)).user_id == "u2"
 
 
-def test_another_key_signs_in_vain(settings, key, tmp_path):
+async def test_another_key_signs_in_vain(settings, key, tmp_path):
     other = ensure_signing_key(tmp_path / "other.pem", tmp_path / "other.json")
     token = TokenIssuer(other, settings).issue("u", "n", [])
     with pytest.raises(Unauthenticated, match="the token is not valid"):
-        verifier(settings).verify(token)
+        await verifier(settings).verify(token)
 
 
 def test_the_lifetime_must_outlast_the_caches_of_clients():
@@ -101,3 +103,45 @@ def test_files_appear_whole_or_not_at_all(tmp_path):
     write_file(path, b"third", PRIVATE)
     assert path.read_bytes() == b"third"
     assert os.listdir(path.parent) == ["file"]
+
+
+def rotated(settings, now_s, keep_s=100):
+    return rotate_signing_key(settings.signing_key_file, settings.jwks_file, now_s, keep_s)
+
+
+def published(settings):
+    keys = orjson.loads(settings.jwks_file.read_bytes())["keys"]
+    return {key["kid"]: key.get("exp") for key in keys}
+
+
+def test_a_rotated_key_stays_published_until_its_tokens_have_expired(settings, key):
+    second = rotated(settings, 1000)
+    assert published(settings) == {key.key_id: 1100, second.key_id: None}
+    third = rotated(settings, 1050)
+    assert published(settings) == {key.key_id: 1100, second.key_id: 1150, third.key_id: None}
+    fourth = rotated(settings, 1100)
+    assert published(settings) == {
+        second.key_id: 1150,
+        third.key_id: 1200,
+        fourth.key_id: None,
+    }
+    assert stat.S_IMODE(settings.signing_key_file.stat().st_mode) == 0o600
+
+
+def test_a_rotation_that_died_half_way_leaves_the_old_key_good(settings, key):
+    old = settings.signing_key_file.read_bytes()
+    rotated(settings, 1000)
+    settings.signing_key_file.write_bytes(old)
+    again = ensure_signing_key(settings.signing_key_file, settings.jwks_file)
+    assert again.key_id == key.key_id
+    assert published(settings)[key.key_id] is None
+
+
+async def test_what_an_earlier_key_signs_after_its_time_is_refused(settings, key):
+    checks = verifier(settings)
+    forged = TokenIssuer(key, settings).issue("u", "n", [])
+    assert (await checks.verify(forged)).user_id == "u"
+    rotated(settings, 0, keep_s=1)  # long ago
+    for _ in range(2):  # what was remembered of the token does not hold either
+        with pytest.raises(Unauthenticated, match="the token is not valid"):
+            await checks.verify(forged)

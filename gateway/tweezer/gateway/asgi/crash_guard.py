@@ -7,6 +7,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tweezer.gateway import jsend
+from tweezer.gateway.asgi.observed import route_of
 from tweezer.gateway.errors import HEADERS
 
 log = structlog.get_logger(__name__)
@@ -35,7 +36,7 @@ class CrashGuard:
             await self._app(scope, receive, noting_send)
         except ClientDisconnect:
             # There is nobody left to answer.
-            log.debug("the caller went away", path=scope["path"])
+            log.debug("the caller went away", route=route_of(scope))
         except asyncio.CancelledError:
             if scope["type"] != "http" or started:
                 raise
@@ -46,6 +47,8 @@ class CrashGuard:
                 # The server breaks the connection, so that half an answer is not taken for one.
                 raise
             request_id = scope["state"]["request_id"]
-            log.error("unexpected error", request_id=request_id, path=scope["path"], exc_info=error)
+            # Not the path: that of a result is the right to download it.
+            route = route_of(scope)
+            log.error("unexpected error", request_id=request_id, route=route, exc_info=error)
             answer = jsend.failure(500, "internal error", request_id=request_id)
             await answer(scope, receive, send)

@@ -36,6 +36,6 @@ def token(response: IssueTokenResponse) -> dict[str, Any]:
     """Returns a token as OAuth 2 has it."""
     return {
         "access_token": response.access_token,
-        "token_type": "Bearer",
+        "token_type": "Bearer",  # nosec B105 # the name of a scheme
         "expires_in": response.lifetime.seconds,
     }

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from tweezer.gateway.calls import backend_of
 from tweezer.gateway.convert import accounts
-from tweezer.gateway.errors import HEADERS, description_of, http_status
+from tweezer.gateway.errors import description_of, headers_of, http_status
 from tweezer.gateway.problems import Refused
 from tweezer.gateway.schemas.answers import TokenError, TokenResponse
 from tweezer.process import propagation
@@ -22,6 +22,8 @@ router = APIRouter(tags=["tokens"])
 GRANT_TYPES: Final = ("password", "http://auth0.com/oauth/grant-type/password-realm")
 
 _MOST_FIELDS: Final = 50
+
+_CLIENT_ADDRESS: Final = "x-tweezer-client-address"
 
 _FORM: Final = {
     "type": "object",
@@ -99,11 +101,16 @@ async def _token(request: Request) -> Mapping[str, object]:
         response = await backend.stubs.accounts.IssueToken(
             IssueTokenRequest(username=fields["username"], password=fields["password"]),
             timeout=backend.settings.gateway_call_deadline,
-            metadata=propagation.metadata(),
+            metadata=(*propagation.metadata(), *_client_address(request)),
         )
     except grpc.aio.AioRpcError as error:
         raise _refusal_of(error) from error
     return accounts.token(response)
+
+
+def _client_address(request: Request) -> tuple[tuple[str, str], ...]:
+    """Returns the metadata that says who logs in: failures are counted by address too."""
+    return () if request.client is None else ((_CLIENT_ADDRESS, request.client.host),)
 
 
 def _fields(body: bytes) -> Mapping[str, str]:
@@ -128,9 +135,12 @@ def _refusal_of(error: grpc.aio.AioRpcError) -> _TokenRefused:
         return _TokenRefused(403, "invalid_grant", "Wrong user name or password.")
     if status == 422:
         return _TokenRefused(400, "invalid_request", description_of(error))
+    if status == 409:
+        # Nobody logs in here: the description names whom to ask for tokens.
+        return _TokenRefused(400, "unsupported_grant_type", description_of(error))
     codes = {429: "too_many_attempts", 503: "temporarily_unavailable"}
     return _TokenRefused(
-        status, codes.get(status, "server_error"), description_of(error), HEADERS.get(status)
+        status, codes.get(status, "server_error"), description_of(error), headers_of(error)
     )
 
 

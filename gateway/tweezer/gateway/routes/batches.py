@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 from tweezer.gateway import jsend
 from tweezer.gateway.calls import backend_of, call
 from tweezer.gateway.convert import batches
+from tweezer.gateway.direct_route import DirectRoute
 from tweezer.gateway.documentation import bearer, creation, errors, json_body, query
 from tweezer.gateway.idempotency import call_once
 from tweezer.gateway.json_text import read_json
@@ -28,7 +29,7 @@ from tweezer.v1.batch_service_pb2 import (
     ListLastActivityRequest,
 )
 
-router = APIRouter(tags=["batches"])
+router = APIRouter(tags=["batches"], route_class=DirectRoute)
 
 BatchId = Annotated[AnyUuid, Path(description="Identifier of the batch.")]
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 from tweezer.gateway import jsend
 from tweezer.gateway.calls import backend_of, call
 from tweezer.gateway.convert import jobs, statuses
+from tweezer.gateway.direct_route import DirectRoute
 from tweezer.gateway.documentation import bearer, errors, query
 from tweezer.gateway.query_string import read_query
 from tweezer.gateway.schemas.answers import JobFull, JobPartialV2, JobStatusResponse
@@ -15,7 +16,7 @@ from tweezer.gateway.schemas.fields import AnyUuid
 from tweezer.gateway.schemas.queries import JobQuery
 from tweezer.v1.job_service_pb2 import CancelJobRequest, GetJobRequest, GetJobStatusRequest
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], route_class=DirectRoute)
 
 JobId = Annotated[AnyUuid, Path(description="Identifier of the job.")]
 

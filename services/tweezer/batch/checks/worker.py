@@ -21,6 +21,7 @@ from typing import Any, Final
 import orjson
 
 from tweezer.batch.checks.facts import Refused
+from tweezer.process.worker_environment import confine
 
 #: What is sent once Pulser is imported.
 READY: Final = b"ready"
@@ -93,7 +94,7 @@ def _allow_cpu(cpu_s: int) -> None:
 def main() -> int:
     """Serves on the socket whose number is the first argument."""
     descriptor, memory_bytes, cpu_s = (int(argument) for argument in sys.argv[1:])
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # SIGXCPU would leave one
+    confine()
     with Connection(descriptor) as connection:
         serve(connection, memory_bytes, cpu_s)
     return 0

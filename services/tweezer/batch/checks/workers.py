@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-import subprocess
+import subprocess  # nosec B404 # starts our own module, without a shell
 import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +16,7 @@ import orjson
 import structlog
 
 from tweezer.batch.checks.facts import Refused
+from tweezer.process.worker_environment import worker_environment
 from tweezer.rpc.errors import TooMuch, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -153,7 +154,7 @@ class _Worker:
                 raise Unavailable("the service is stopping")
             ours, theirs = Pipe()
             # Only this process holds `ours`, so the worker ends when this process does, however.
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # nosec B603 # nothing of it comes from a client
                 [
                     *(sys.executable, "-P", "-m", "tweezer.batch.checks.worker"),
                     *(str(theirs.fileno()), str(self._limits.memory_bytes)),
@@ -163,7 +164,11 @@ class _Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 # One thread is enough for checks; matplotlib must not look for a screen.
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"},
+                env={
+                    **worker_environment(os.environ),
+                    "OPENBLAS_NUM_THREADS": "1",
+                    "MPLBACKEND": "agg",
+                },
             )
             theirs.close()
             return ours

@@ -3,11 +3,12 @@
 from alembic import context
 
 from tweezer.batch.models import BatchTable
-from tweezer.database.migrations import connection_of
+from tweezer.database.migrations import connection_of, version_table_of
 
 context.configure(
     connection=connection_of(context.config),
     target_metadata=BatchTable.metadata,
+    version_table=version_table_of(context.config),
     render_as_batch=True,
 )
 with context.begin_transaction():

@@ -85,6 +85,7 @@ def _with_additions(connection: Connection, batches: Sequence[Any]) -> list[Pend
 
 def acknowledge(connection: Connection, intents: Iterable[PendingIntent]) -> None:
     """Records that JobService has applied these intents."""
+    in_order = sorted(intents, key=lambda intent: intent.batch_id)  # all lock in one order
     connection.execute(
-        _ACKNOWLEDGE, [{"batch_id": i.batch_id, "version": i.version} for i in intents]
+        _ACKNOWLEDGE, [{"batch_id": i.batch_id, "version": i.version} for i in in_order]
     )

@@ -12,6 +12,8 @@ from tweezer.batch.models import BATCH
 from tweezer.batch.store.loads import change_unfinished
 from tweezer.batch.store.rows import job_counts
 from tweezer.batch.store.state import BatchState, derived, lock
+from tweezer.batch.store.words import CHANGED
+from tweezer.database.bell import ring_for
 from tweezer.lifecycle import JobCounts
 
 log = structlog.get_logger(__name__)
@@ -63,7 +65,7 @@ def apply_reports(connection: Connection, reports: Iterable[Report], now: int) -
     """Applies the reports that are newer than what is known."""
     applied = Applied([], [])
     unfinished: Counter[str] = Counter()
-    for report in reports:
+    for report in sorted(reports, key=lambda report: report.batch_id):  # all lock in one order
         state = lock(connection, report.batch_id)
         if state is None:
             applied.unknown_batch_ids.append(report.batch_id)
@@ -71,6 +73,7 @@ def apply_reports(connection: Connection, reports: Iterable[Report], now: int) -
             applied.changed_batch_ids.append(report.batch_id)
             unfinished[state.project_id] += counts.unfinished - state.counts().unfinished
     change_unfinished(connection, unfinished)
+    ring_for(connection, CHANGED, applied.changed_batch_ids)
     return applied
 
 

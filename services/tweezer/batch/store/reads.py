@@ -1,6 +1,6 @@
 """Reads of batches."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
@@ -79,14 +79,20 @@ def list_batches(
     order: Sequence[ColumnElement[Any]],
     size: int,
     skip: int,
+    total_of: Callable[[Callable[[], int]], int] = lambda count: count(),
 ) -> tuple[list[BatchRow], int]:
-    """Returns a page of batches without their sequences, and how many there are in all."""
+    """Returns a page of batches without their sequences, and how many there are in all.
+
+    `total_of` may know their number already; it is given what counts them.
+    """
     rows = connection.execute(page_query(conditions, order, size, skip))
     batches = [BatchRow(*row) for row in rows]
     if skip == 0 and len(batches) < size:
         return batches, len(batches)
-    total = connection.execute(select(func.count()).select_from(BATCH).where(*conditions))
-    return batches, total.scalar_one()
+    counting = select(func.count()).select_from(BATCH).where(*conditions)
+    total = total_of(lambda: connection.execute(counting).scalar_one())
+    # What was counted some moments ago may lack the newest.
+    return batches, max(total, skip + len(batches) if batches else 0)
 
 
 def page_query(

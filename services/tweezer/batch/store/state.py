@@ -6,6 +6,8 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from tweezer.batch.models import BATCH
 from tweezer.batch.store.rows import job_counts
+from tweezer.batch.store.words import CHANGED
+from tweezer.database.bell import ring_for
 from tweezer.lifecycle import (
     FINAL_BATCH_STATUSES,
     BatchIntent,
@@ -131,3 +133,4 @@ def want(
             **derived(state, intent, state.counts(added), None, now),
         },
     )
+    ring_for(connection, CHANGED, [state.id])

@@ -2,12 +2,13 @@
 
 from alembic import context
 
-from tweezer.database.migrations import connection_of
+from tweezer.database.migrations import connection_of, version_table_of
 from tweezer.identity.models import IdentityTable
 
 context.configure(
     connection=connection_of(context.config),
     target_metadata=IdentityTable.metadata,
+    version_table=version_table_of(context.config),
     render_as_batch=True,
 )
 with context.begin_transaction():
