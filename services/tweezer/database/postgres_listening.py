@@ -43,8 +43,8 @@ class Listener:
             self._backoff.reset()
             self._hearing.missed()
             while True:
-                self._hearing.take_over()
                 async for notice in connection.notifies(timeout=take_over_s):
                     hear(self._hearing, self._sender, notice.payload)
                 # A connection that only listens would not notice that the other end is gone.
                 await connection.execute("SELECT 1")
+                self._hearing.take_over()

@@ -19,6 +19,12 @@ def to_timestamp(micros: int) -> Timestamp:
     return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
 
 
+def set_timestamp(timestamp: Timestamp, micros: int) -> None:
+    """Writes a time of a table into a part of a message."""
+    timestamp.seconds, micros = divmod(micros, 1_000_000)
+    timestamp.nanos = micros * 1000
+
+
 def from_timestamp(timestamp: Timestamp) -> int:
     """Converts a time of a message for a table."""
     return timestamp.seconds * 1_000_000 + timestamp.nanos // 1000

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     false,
+    literal_column,
     not_,
 )
 from sqlmodel import Field, SQLModel
@@ -276,5 +277,10 @@ _partial(
 #: Results, oldest first.
 _partial("ix_job_result_age", keeps_result(JOB), JOB.c.end_at, JOB.c.seq)
 _partial("ix_queued_addition_held", not_(QUEUED_ADDITION.c.released), QUEUED_ADDITION.c.check_at)
-_partial("ix_job_unannounced", JOB.c.unannounced, JOB.c.seq)
+Index(
+    "ix_job_unannounced",
+    JOB.c.seq,
+    sqlite_where=JOB.c.unannounced == literal_column("1"),  # as the statements ask for it
+    postgresql_where=JOB.c.unannounced,
+)
 index_deliveries(WEBHOOK_DELIVERY)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tweezer.database.database import Database
-from tweezer.job.filters import selection
-from tweezer.job.paging import DEFAULT_PAGE, Page
+from tweezer.job.listing import Listing
+from tweezer.job.paging import Page
 from tweezer.job.store import reads
 from tweezer.job.store.reads import ResultPlace, StoredJob
 from tweezer.rpc.errors import NotFound
@@ -24,7 +24,7 @@ class Reading:
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._database, self._listing = database, Listing(database)
 
     async def job(self, caller: Caller, job_id: str) -> StoredJob:
         """Returns a job, or raises NotFound."""
@@ -47,10 +47,7 @@ class Reading:
         self, caller: Caller, wanted: job_pb2.JobFilter, page: Page
     ) -> tuple[Sequence[Sequence[Any]], int]:
         """Returns a part of the jobs that are wanted, and the number of all of them."""
-        selected = selection(wanted, caller.project_ids)
-        short = selected.few and page.size <= DEFAULT_PAGE
-        read = self._database.read if short else self._database.scan
-        return await read(lambda c: reads.page(c, selected, page))
+        return await self._listing.jobs(wanted, caller.project_ids, page)
 
     async def result_place(self, caller: Caller, job_id: str) -> ResultPlace:
         """Returns where the result of a job is, or raises NotFound for the job."""

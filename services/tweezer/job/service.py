@@ -31,6 +31,7 @@ from tweezer.job.queue_servicer import QueueServicer
 from tweezer.job.queueing import Queueing
 from tweezer.job.reading import Reading
 from tweezer.job.recovery import Recovery
+from tweezer.job.replicas import hearing
 from tweezer.job.result_streams import ResultStreams
 from tweezer.job.results import ResultStore
 from tweezer.job.servicer import JobServicer
@@ -87,7 +88,7 @@ async def _serve(
     deliveries = Deliveries(WEBHOOK_DELIVERY)
     async with (
         _database(settings) as database,
-        open_service_channel(settings, settings.batch_address) as channel,
+        open_service_channel(settings, settings.batch_internal) as channel,
         delivery_loop(settings, database, deliveries, JobNews()) as webhooks,
     ):
         signals.progress.also = webhooks.wake
@@ -137,7 +138,9 @@ async def _serve(
         # The server ends before the loops do: what its last calls change is still reported.
         async with (
             background(
-                webhooks=keep_going("webhooks", webhooks.run, Unavailable), **recovery.loops()
+                webhooks=keep_going("webhooks", webhooks.run, Unavailable),
+                replicas=database.listen(hearing(signals), settings.take_over_interval_s),
+                **recovery.loops(),
             ),
             # Calls that wait for something are answered before the others end.
             serving(
@@ -145,6 +148,7 @@ async def _serve(
                 settings,
                 settings.job_listen,
                 _SERVICES,
+                internal_address=settings.job_internal_listen,
                 check=lambda: check_answers(database),
                 before_stop=signals.close,
             ) as port,

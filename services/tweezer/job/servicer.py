@@ -6,7 +6,7 @@ import structlog
 
 from tweezer.database.timestamps import to_timestamp
 from tweezer.job.cancelling import Cancelling
-from tweezer.job.conversion import job_message, status_number
+from tweezer.job.conversion import job_message, list_response, status_number
 from tweezer.job.ids import canonical
 from tweezer.job.paging import page_of
 from tweezer.job.programs import Programs
@@ -61,7 +61,7 @@ class JobServicer(JobServiceServicer):
         """Lists jobs, newest first unless asked otherwise."""
         page = page_of(request.page)
         jobs, total = await self._reading.jobs(current_caller(), request.filter, page)
-        return pb.ListJobsResponse(jobs=map(job_message, jobs), total_size=total)
+        return list_response(jobs, total)
 
     async def CancelJob(
         self, request: pb.CancelJobRequest, context: Context

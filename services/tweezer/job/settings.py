@@ -1,6 +1,7 @@
 """Settings of the job service."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field, SecretStr
 from sqlalchemy import URL
@@ -13,8 +14,12 @@ from tweezer.webhooks.settings import WebhookSettings
 class JobSettings(WebhookSettings, DatabaseSettings):
     """What an operator can set of the job service."""
 
+    process_name: ClassVar[str] = "job"
+
     job_listen: str = "127.0.0.1:8002"
     """Address to listen on."""
+    job_internal_listen: str = "127.0.0.1:8012"
+    """Address to listen on for our other processes, where they have certificates (`mtls_*`)."""
     job_metrics_listen: str | None = None
     """Address of the page /metrics, for example 127.0.0.1:9002; absent serves none."""
     job_database_url: SecretStr | None = None

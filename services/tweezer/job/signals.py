@@ -103,12 +103,16 @@ class Notices:
             for watch in self._watches.get(name, ()):
                 watch.add(name)
 
-    def close(self) -> None:
-        """Wakes everybody for the last time: nobody waits after that."""
-        self._closed = True
+    def release(self) -> None:
+        """Lets nobody wait any more who waits now: who still wants to know should look again."""
         for watches in self._watches.values():
             for watch in watches:
                 watch.close()
+
+    def close(self) -> None:
+        """Wakes everybody for the last time: nobody waits after that."""
+        self._closed = True
+        self.release()
 
 
 class Alarm:
@@ -128,6 +132,10 @@ class Alarm:
         if due is not None and (self._due is None or due < self._due):
             self._due = due
             self._moved.set()
+
+    def look(self) -> None:
+        """Has the loop look up the earliest time now."""
+        self.set(self._clock())
 
     async def ring(self) -> None:
         """Returns when the time has come."""

@@ -224,6 +224,13 @@ class Place:
         finally:
             engine.dispose()
 
+    def change(self, statement: str) -> None:
+        """Changes the batch database past the service."""
+        engine = create_engine_of(self.settings.batch_database)
+        with engine.begin() as connection:
+            connection.execute(text(statement))
+        engine.dispose()
+
     async def until_all_is_told(self) -> None:
         """Waits until JobService's answers about intents are stored: nothing else tells of it."""
         async with asyncio.timeout(60):

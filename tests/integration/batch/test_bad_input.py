@@ -28,9 +28,14 @@ async def refusal(create, code=grpc.StatusCode.INVALID_ARGUMENT, **changes) -> s
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def backend(request):
+    return request.param
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def place(tmp_path_factory, open_place):
-    async with open_place(tmp_path_factory.mktemp("bad-input")) as place:
+async def place(tmp_path_factory, backend, open_place):
+    async with open_place(tmp_path_factory.mktemp("bad-input"), backend) as place:
         yield place
 
 

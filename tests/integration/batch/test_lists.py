@@ -19,9 +19,14 @@ STARTED = 1_700_000_000_000_000
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def backend(request):
+    return request.param
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def place(tmp_path_factory, open_place):
-    async with open_place(tmp_path_factory.mktemp("lists")) as place:
+async def place(tmp_path_factory, backend, open_place):
+    async with open_place(tmp_path_factory.mktemp("lists"), backend) as place:
         yield place
 
 

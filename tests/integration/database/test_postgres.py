@@ -19,6 +19,7 @@ from sqlalchemy import (
     update,
 )
 
+from tweezer.database.bell import Hearing, ring, ring_for
 from tweezer.database.opening import create_engine_of
 from tweezer.database.postgres import PostgresDatabase
 from tweezer.database.trouble import DatabaseUnavailable
@@ -175,6 +176,85 @@ async def test_there_are_no_more_connections_than_allowed(
         ).scalar_one()
     )
     assert 2 <= opened <= 4
+
+
+@pytest.fixture
+async def heard(
+    postgres_server, url: URL, database: PostgresDatabase
+) -> AsyncIterator[asyncio.Queue[list[str]]]:
+    """What the process of `database` hears."""
+    heard: asyncio.Queue[list[str]] = asyncio.Queue()
+    hearing = Hearing(
+        ears={"names": heard.put_nowait, "end": lambda _: heard.put_nowait(["the end"])},
+        missed=lambda: heard.put_nowait(["missed"]),
+    )
+    listening = asyncio.create_task(database.listen(hearing, take_over_s=3600))
+    assert await asyncio.wait_for(heard.get(), 60) == ["missed"]
+    yield heard
+    listening.cancel()
+    await asyncio.wait([listening])
+
+
+async def test_words_are_heard_in_order_after_the_commit(
+    url: URL, heard: asyncio.Queue[list[str]]
+) -> None:
+    def tell(connection: Connection) -> None:
+        ring_for(connection, "names", ["a", "b"])
+        ring_for(connection, "names", [])
+        ring(connection, "nobody listens to this")
+        ring(connection, "end")
+
+    def fail(connection: Connection) -> None:
+        ring(connection, "end")
+        raise ZeroDivisionError
+
+    other = PostgresDatabase(url, 4)
+    with pytest.raises(ZeroDivisionError):
+        await other.write(fail)
+    await other.write(tell)
+    assert [await asyncio.wait_for(heard.get(), 60) for _ in range(2)] == [["a", "b"], ["the end"]]
+    await other.close()
+
+
+async def test_one_does_not_hear_oneself(
+    url: URL, database: PostgresDatabase, heard: asyncio.Queue[list[str]]
+) -> None:
+    other = PostgresDatabase(url, 4)
+    await database.write(lambda c: ring_for(c, "names", ["mine"]))
+    await other.write(lambda c: ring_for(c, "names", ["theirs"]))
+    assert await asyncio.wait_for(heard.get(), 60) == ["theirs"]
+    await other.close()
+
+
+async def test_any_number_of_names_is_told(url: URL, heard: asyncio.Queue[list[str]]) -> None:
+    names = [f"{number:064}" for number in range(1_234)]
+    other = PostgresDatabase(url, 4)
+    await other.write(lambda c: ring_for(c, "names", names))
+    told: list[str] = []
+    while len(told) < len(names):
+        told += await asyncio.wait_for(heard.get(), 60)
+    assert told == names
+    await other.close()
+
+
+async def test_who_lost_the_connection_is_told_to_look_again(
+    postgres_server, url: URL, heard: asyncio.Queue[list[str]]
+) -> None:
+    for _ in range(3):
+        assert postgres_server.cut_listeners(url) == 1
+        assert await asyncio.wait_for(heard.get(), 60) == ["missed"]
+
+
+async def test_work_left_undone_is_looked_for_now_and_then(
+    url: URL, database: PostgresDatabase
+) -> None:
+    looked = asyncio.Queue[None]()
+    hearing = Hearing(take_over=lambda: looked.put_nowait(None))
+    listening = asyncio.create_task(database.listen(hearing, take_over_s=0.01))
+    for _ in range(3):
+        await asyncio.wait_for(looked.get(), 60)
+    listening.cancel()
+    await asyncio.wait([listening])
 
 
 _CUT = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{}'"

@@ -181,7 +181,8 @@ async def test_all_that_is_not_final_is_cancelled(process, member) -> None:
     ]
     # What was final before is an error for those only who named it.
     assert not response.errors
-    assert rows(process, "SELECT pending, canceling, done, canceled FROM queued_batch") == [
+    counts = "SELECT pending, canceling, done, canceled FROM queued_batch ORDER BY seq"
+    assert rows(process, counts) == [
         (0, 0, 1, 3),
         (1, 0, 0, 0),
     ]

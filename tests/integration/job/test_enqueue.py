@@ -48,7 +48,7 @@ def test_another_addition_cannot_take_the_same_order(tables) -> None:
 def test_all_of_an_addition_is_stored_or_nothing(tables) -> None:
     addition = tables.addition(3)
     broken = replace(addition, jobs=[*addition.jobs[:2], replace(addition.jobs[2], id=None)])
-    with pytest.raises(IntegrityError, match="(?i)not.null"):
+    with pytest.raises(IntegrityError, match=r"(?i)not.null"):
         tables.enqueue(broken)
     assert tables.rows("SELECT 1 FROM queued_batch UNION SELECT 1 FROM job") == []
 

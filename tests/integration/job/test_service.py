@@ -154,6 +154,7 @@ async def test_the_process_starts_and_ends_on_a_signal(tmp_path, batch_server) -
     assert (tmp_path / "job.db").exists()
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_a_killed_process_loses_nothing_it_acknowledged(
     tmp_path, batch_server, run_jobs, member
 ) -> None:

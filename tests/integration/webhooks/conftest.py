@@ -2,17 +2,19 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
 import pytest
-from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table
+from sqlalchemy import URL, BigInteger, Column, Connection, Integer, MetaData, Table
 from sqlmodel import Field, SQLModel
 
-from tweezer.database.sqlite import SqliteDatabase, create_sqlite_engine
+from tweezer.database.database import Database
+from tweezer.database.opening import create_engine_of, open_database
+from tweezer.database.url import sqlite_url
 from tweezer.webhooks.delivery_loop import DeliveryLoop
 from tweezer.webhooks.models import Delivery, delivery_rules, index_deliveries
 from tweezer.webhooks.sender import Sender
@@ -109,27 +111,39 @@ async def receive() -> AsyncIterator[Callable[..., object]]:
         yield start
 
 
-class NotingDatabase(SqliteDatabase):
+class NotingDatabase:
     """Lets tests look again after each change."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.read, self.scan = database.read, database.scan
+        self.listen, self.close = database.listen, database.close
         self.changed = asyncio.Condition()
 
     async def write(self, change: Callable[[Connection], T]) -> T:
-        result = await super().write(change)
+        result = await self._database.write(change)
         async with self.changed:
             self.changed.notify_all()
         return result
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[NotingDatabase]:
-    path = tmp_path / "webhooks.db"
-    engine = create_sqlite_engine(path)
+def url(tmp_path: Path, backend: str, request: pytest.FixtureRequest) -> Iterator[URL]:
+    if backend == "sqlite":
+        yield sqlite_url(tmp_path / "webhooks.db")
+    else:
+        server = request.getfixturevalue("postgres_server")
+        url = server.empty()
+        yield url
+        server.drop(url)
+
+
+@pytest.fixture
+async def database(url: URL) -> AsyncIterator[NotingDatabase]:
+    engine = create_engine_of(url)
     Base.metadata.create_all(engine)
     engine.dispose()
-    database = NotingDatabase(path)
+    database = NotingDatabase(open_database(url, 4))
     yield database
     await database.close()
 

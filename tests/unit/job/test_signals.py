@@ -83,6 +83,30 @@ async def test_closed_notices_let_nobody_wait() -> None:
             assert not await after.news(FAR)
 
 
+async def test_released_notices_let_those_look_again_who_wait_now() -> None:
+    notices = Notices()
+    with notices.watch(["a"]) as before:
+        waiting = asyncio.create_task(before.news(FAR))
+        await asyncio.sleep(0)
+        notices.release()
+        assert not await waiting
+    with notices.watch(["a"]) as after:
+        waiting = asyncio.create_task(after.news(FAR))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        notices.send(["a"])
+        assert await waiting
+
+
+async def test_an_alarm_can_be_told_to_look_now() -> None:
+    alarm = Alarm(clock=lambda: 10)
+    alarm.set(3_600_000_000)
+    ringing = asyncio.create_task(alarm.ring())
+    await asyncio.sleep(0)
+    alarm.look()
+    await ringing
+
+
 async def test_an_alarm_without_a_time_waits_until_it_has_one() -> None:
     alarm = Alarm(clock=lambda: 10)
     alarm.set(None)

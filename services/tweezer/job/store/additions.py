@@ -5,9 +5,10 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, exists, not_, select, update
 
+from tweezer.database.bell import ring
 from tweezer.database.locks import has_many_writers
 from tweezer.job.models import JOB, QUEUED_ADDITION, QUEUED_BATCH
-from tweezer.job.store import counts
+from tweezer.job.store import counts, words
 
 #: Additions asked about in one call.
 _ASKED_AT_ONCE: Final = 500
@@ -38,6 +39,8 @@ def drop(connection: Connection, addition_ids: Sequence[str]) -> int:
         if held is not None:
             _drop(connection, addition_id, *held)
             dropped += held[2]
+    if dropped:
+        ring(connection, words.JOBS_READY)  # an exclusive device may have been kept for these jobs
     return dropped
 
 

@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, select, update
 
+from tweezer.database.bell import ring, ring_for
 from tweezer.job.filters import Condition
 from tweezer.job.models import JOB
+from tweezer.job.store import words
 from tweezer.job.store.changes import columns_in
 from tweezer.job.store.counts import Tally
 from tweezer.lifecycle import FINAL_JOB_STATUSES, JobEvent, JobStatus, transitions
@@ -59,6 +61,9 @@ def cancel_selected(connection: Connection, where: Sequence[Condition], now: int
     cancelled.stopping = cancel(connection, where, tally, now)
     tally.write(connection, now)
     cancelled.progressed = bool(tally)
+    ring_for(connection, words.STOPS, cancelled.stopping)
+    if cancelled.jobs_ready:
+        ring(connection, words.JOBS_READY)
     return cancelled
 
 

@@ -12,7 +12,8 @@ def columns_in(status: JobStatus, now: ColumnElement[int]) -> dict[str, Any]:
     """Returns the columns that follow from entering a status."""
     columns: dict[str, Any] = {"status": status.value, "updated_at": now}
     if status not in LEASED_JOB_STATUSES:
-        columns |= {"lease_token": None, "lease_expires_at": None}
+        # A lease token, and none at that.
+        columns |= {"lease_token": None, "lease_expires_at": None}  # nosec B105
     if status in FINAL_JOB_STATUSES:
         columns |= {"end_at": now, "unannounced": JOB.c.has_webhook}
     if status is JobStatus.PENDING:

@@ -9,8 +9,10 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Connection, Update, bindparam, select, update
 
+from tweezer.database.bell import ring, ring_for
 from tweezer.job.models import JOB
 from tweezer.job.outcomes import HeldJob, Outcome, Verdict, exhausted, judge, loss
+from tweezer.job.store import words
 from tweezer.job.store.changes import columns_in
 from tweezer.job.store.counts import Tally
 from tweezer.job.tokens import job_number
@@ -75,6 +77,7 @@ def end(connection: Connection, endings: Sequence[Ending], max_attempts: int, no
         if ending.result_key is not None and not owned:
             ended.ownerless.append(ending.result_key)
     ended.jobs_ready = changes.write(connection)
+    _tell_others(connection, ended)
     return ended
 
 
@@ -87,7 +90,21 @@ def expire(connection: Connection, max_attempts: int, now: int) -> Ended:
         changes.add(job, event, None)
         ended.events.append(event)
     ended.jobs_ready = changes.write(connection)
+    _tell_others(connection, ended)
+    ring_for(connection, words.STOPS, (job.lease_token for job in ended.jobs if job.lease_token))
     return ended
+
+
+def _tell_others(connection: Connection, ended: Ended) -> None:
+    if ended.jobs_ready:
+        ring(connection, words.JOBS_READY)
+    # Who cancels a job waits for this; nobody waits for the ends of others.
+    stopped = (
+        job.id
+        for job, event in zip(ended.jobs, ended.events, strict=True)
+        if event is JobEvent.STOPPED
+    )
+    ring_for(connection, words.STOPPED, stopped)
 
 
 class _Changes:

@@ -87,8 +87,11 @@ def store(connection: Connection, addition: Addition) -> None:
     known = connection.execute(_ADDITION, {"named": addition.id}).first()
     if known is not None:
         return
-    _store_batch(connection, addition.batch)
-    _refuse_taken_orders(connection, addition)
+    if connection.execute(_BATCH, {"named": addition.batch.id}).first() is None:
+        _store_batch(connection, addition.batch, pending=addition.jobs_count)
+    else:
+        _refuse_taken_orders(connection, addition)
+        counts.add_pending(connection, addition.batch.id, addition.jobs_count)
     connection.execute(
         _INSERT_ADDITION,
         {
@@ -103,12 +106,9 @@ def store(connection: Connection, addition: Addition) -> None:
     rows = (_row(addition, job) for job in addition.jobs)
     while chunk := list(islice(rows, _CHUNK)):
         connection.execute(_INSERT_JOBS, chunk)
-    counts.add_pending(connection, addition.batch.id, addition.jobs_count)
 
 
-def _store_batch(connection: Connection, batch: NewBatch) -> None:
-    if connection.execute(_BATCH, {"named": batch.id}).first() is not None:
-        return
+def _store_batch(connection: Connection, batch: NewBatch, pending: int) -> None:
     connection.execute(
         _INSERT_BATCH,
         {
@@ -128,6 +128,7 @@ def _store_batch(connection: Connection, batch: NewBatch) -> None:
             "paused": False,
             "open": False,
             **{status.lower(): 0 for status in JobStatus},
+            "pending": pending,
             "progress_version": 0,
             "acknowledged_version": 0,
         },

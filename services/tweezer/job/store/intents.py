@@ -6,9 +6,10 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from tweezer.database.bell import ring, ring_for
 from tweezer.database.locks import has_many_writers
 from tweezer.job.models import JOB, QUEUED_ADDITION, QUEUED_BATCH
-from tweezer.job.store import cancelling, progress
+from tweezer.job.store import cancelling, progress, words
 from tweezer.job.store.counts import Tally
 from tweezer.job.store.progress import Progress
 from tweezer.lifecycle import FINAL_JOB_STATUSES
@@ -31,6 +32,7 @@ class Applied:
     """What came of some intents."""
 
     jobs_ready: bool = False  #: whether there may be something to lease
+    released: bool = False  #: whether held jobs were released
     progressed: bool = False  #: whether there is something to report
     missing_additions: list[str] = field(default_factory=list)  #: named, but not stored
     stopping: list[str] = field(default_factory=list)  #: leases whose work must stop
@@ -47,8 +49,17 @@ def apply(connection: Connection, intents: Sequence[Intent], now: int) -> Applie
         _apply(connection, intent, applied, tally, now)
     tally.write(connection, now)
     applied.progressed = bool(tally)
+    _tell_others(connection, applied)
     applied.progress = progress.of_batches(connection, [intent.batch_id for intent in intents])
     return applied
+
+
+def _tell_others(connection: Connection, applied: Applied) -> None:
+    if applied.jobs_ready:
+        ring(connection, words.JOBS_READY)
+    if applied.released:
+        ring(connection, words.RELEASED)
+    ring_for(connection, words.STOPS, applied.stopping)
 
 
 def _lock_jobs(connection: Connection, intents: Sequence[Intent]) -> None:
@@ -92,6 +103,7 @@ def _apply(
     if intent.paused != was_paused:
         connection.execute(_HOLD_BACK, {"of_batch": intent.batch_id, "is_ready": was_paused})
     released = _release(connection, intent, applied)
+    applied.released |= released
     if intent.cancelled:
         in_batch = (JOB.c.batch_id == intent.batch_id,)
         applied.stopping += cancelling.cancel(connection, in_batch, tally, now)

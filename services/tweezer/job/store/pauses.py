@@ -5,7 +5,9 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
+from tweezer.database.bell import ring
 from tweezer.job.models import PAUSED_DEVICE
+from tweezer.job.store import words
 
 
 def replace(connection: Connection, paused: Collection[str]) -> bool:
@@ -14,6 +16,7 @@ def replace(connection: Connection, paused: Collection[str]) -> bool:
     resumed = sorted(before.difference(paused))
     if resumed:
         connection.execute(_RESUME, {"devices": resumed})
+        ring(connection, words.JOBS_READY)
     added = sorted(set(paused) - before)
     if added:
         connection.execute(_PAUSE, [{"device_type": device_type} for device_type in added])

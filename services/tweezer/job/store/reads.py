@@ -118,14 +118,6 @@ def queued_query(wanted: Selection) -> Select[Any]:
     return select(*QUEUED_COLUMNS).where(*wanted.where).order_by(JOB.c.creation_order)
 
 
-def page(connection: Connection, wanted: Selection, page: Page) -> tuple[Sequence[Row[Any]], int]:
-    """Returns a part of the jobs that are wanted, and the number of all of them."""
-    rows = connection.execute(page_query(wanted, page)).all()
-    if len(rows) < page.size and (rows or page.skip == 0):
-        return rows, page.skip + len(rows)
-    return rows, connection.execute(count_query(wanted)).scalar_one()
-
-
 def page_query(wanted: Selection, page: Page) -> Select[Any]:
     """Returns the query for a part of a list."""
     order = page.order(page.column, JOB.c.seq)

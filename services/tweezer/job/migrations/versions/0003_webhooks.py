@@ -17,13 +17,12 @@ def upgrade() -> None:
     op.add_column("queued_batch", sa.Column("webhook", sa.String))
     for name in ("has_webhook", "unannounced"):
         op.add_column("job", sa.Column(name, sa.Boolean, nullable=False, server_default=sa.false()))
-    unannounced = sa.text("unannounced")
     op.create_index(
         "ix_job_unannounced",
         "job",
         ["seq"],
-        sqlite_where=unannounced,
-        postgresql_where=unannounced,
+        sqlite_where=sa.text("unannounced = 1"),  # as the statements ask for it
+        postgresql_where=sa.text("unannounced"),
     )
     _create_webhook_delivery()
 
