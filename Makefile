@@ -45,6 +45,8 @@ format: $(DEV) ## Format the code and the .proto files
 lint: $(DEV) ## Check style, types, imports, .proto files and everything generated
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
+	@out=$$($(BIN)/bandit --quiet --configfile pyproject.toml --recursive \
+	    services/tweezer gateway/tweezer scripts 2>&1) || { echo "$$out"; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 	@out=$$($(BIN)/lint-imports --no-logo) || { echo "$$out"; exit 1; }
 	@$(BIN)/buf lint
@@ -52,6 +54,14 @@ lint: $(DEV) ## Check style, types, imports, .proto files and everything generat
 	@$(BIN)/python scripts/generate_protos.py --check
 	@$(LIFECYCLE_PAGE) | diff docs/lifecycle.md - || \
 	    { echo "docs/lifecycle.md is out of date: run 'make docs'" >&2; exit 1; }
+
+.PHONY: audit
+audit: $(RUN) ## Look for known vulnerabilities of what is installed (needs the network)
+	@$(PIP) install --group audit
+	@$(BIN)/python -m pip list --format freeze --exclude-editable > $(VENV)/.installed
+	@$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off \
+	    --requirement $(VENV)/.installed $(ARGS) || \
+	    { echo "make audit: not shown to be free of known vulnerabilities" >&2; exit 1; }
 
 .PHONY: test
 test: $(TEST) ## Run the tests (ARGS="-k name" for some of them)
@@ -63,11 +73,17 @@ check: lint test ## Check everything: lint and test
 # Claims about the rate of jobs against bare processes: docs/performance.md.
 EXECUTION_BENCHES := bench-atoms4 bench-atoms8 bench-atoms10 bench-identical
 
-.PHONY: bench $(EXECUTION_BENCHES)
-bench: $(EXECUTION_BENCHES) ## Measure what docs/performance.md claims; bench-NAME for one
+# About requests, history and the start: benchmarks/NAME.py, docs/performance-requests.md.
+SERVICE_BENCHES := bench-requests bench-latency bench-scale bench-start_and_memory
+
+.PHONY: bench $(EXECUTION_BENCHES) $(SERVICE_BENCHES)
+bench: $(EXECUTION_BENCHES) $(SERVICE_BENCHES) ## Measure what docs/performance.md claims; bench-NAME for one
 
 bench-atoms4 bench-atoms8 bench-atoms10: bench-atoms%: $(TEST)
 	@$(BIN)/python benchmarks/throughput.py --atoms $* $(ARGS)
+
+$(SERVICE_BENCHES): bench-%: $(TEST)
+	@$(BIN)/python -m benchmarks.$* $(ARGS)
 
 bench-identical: $(TEST)
 	@$(BIN)/python benchmarks/throughput.py --identical $(ARGS)

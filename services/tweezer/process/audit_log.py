@@ -7,8 +7,12 @@ from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from typing import Any, Final
 
+import structlog
+
 from tweezer.process import request_ids
 from tweezer.process.settings import ProcessSettings
+
+log = structlog.get_logger(__name__)
 
 LOGGER: Final = "tweezer.audit"
 
@@ -22,13 +26,25 @@ def record(event: str, **facts: Any) -> None:
     logging.getLogger(LOGGER).info(json.dumps(line))
 
 
+class _AuditFile(WatchedFileHandler):
+    """Appends to a file; a line that it does not take goes to the other messages."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - of logging.Handler
+        """Says in one line what is the matter, and what would have been recorded."""
+        log.error(
+            "the audit log cannot be written",
+            reason=str(sys.exc_info()[1]),
+            line=record.getMessage(),
+        )
+
+
 def configure_audit_log(settings: ProcessSettings) -> None:
     """Sends the lines where the settings say."""
     handler: logging.Handler
     if settings.audit_log == "file":
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         # Several processes append to it, each line at once; a program may move it away to rotate.
-        handler = WatchedFileHandler(settings.data_dir / "audit.log", delay=True)
+        handler = _AuditFile(settings.data_dir / "audit.log", delay=True)
     else:
         handler = logging.StreamHandler(sys.stderr)
     logger = logging.getLogger(LOGGER)

@@ -13,7 +13,7 @@ from tweezer.process.tls import Mutual
 #: For the service config of every channel: where an address stands for several replicas, as
 #: `ipv4:10.0.0.1:8001,10.0.0.2:8001` or a name with several addresses does, calls go to each in
 #: turn, and to those only that are there.
-LOAD_BALANCING: Final = {"loadBalancingConfig": [{"round_robin": {}}]}
+LOAD_BALANCING: Final[dict[str, Any]] = {"loadBalancingConfig": [{"round_robin": {}}]}
 
 
 def open_channel(

@@ -1,7 +1,7 @@
 """What runs in a worker process of the local engine."""
 
 import os
-import pickle
+import pickle  # nosec B403 # between the engine and the worker that it has started
 import signal
 import socket
 import sys
@@ -22,6 +22,7 @@ from tweezer.execution.emulators.refusal import one_line
 from tweezer.execution.emulators.registry import Emulator, load_emulator
 from tweezer.execution.emulators.task import JobError, Task
 from tweezer.execution.engines.frames import Kind, encode_header, receive_blocking
+from tweezer.process.worker_environment import confine
 
 #: Longest frame a worker takes, in bytes: a task, with its sequence.
 MAX_TASK_BYTES: Final = 2**30
@@ -70,7 +71,8 @@ def _take_tasks(channel: socket.socket, emulators: Mapping[str, Emulator]) -> No
     while (frame := receive_blocking(stream, MAX_TASK_BYTES)) is not None:
         report = _Progress(channel)
         report(0)
-        task: Task = pickle.loads(frame[1])
+        # The engine has pickled it, of texts and numbers.
+        task: Task = pickle.loads(frame[1])  # nosec B301
         _send(channel, *_answer(emulators, task, report))
 
 
@@ -78,9 +80,7 @@ def _settle(max_memory_bytes: int | None) -> None:
     # Ctrl-C reaches every process of the terminal; when to stop is the service's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
-    # Settings and credentials of the service are none of an emulator's business.
-    for name in [name for name in os.environ if name.startswith("TWEEZER_")]:
-        del os.environ[name]
+    confine()
     # Pulser's advice is for people at a prompt. Some of it is shown whatever the filters say.
     warnings.simplefilter("ignore")
     warnings.showwarning = _say_nothing

@@ -1,7 +1,7 @@
 """One worker process of the local engine, as the engine sees it."""
 
 import asyncio
-import pickle
+import pickle  # nosec B403 # only to write, for the worker
 import signal
 import socket
 import sys
@@ -22,6 +22,7 @@ from tweezer.execution.engines import worker
 from tweezer.execution.engines.engine import EngineError, WorkerLost
 from tweezer.execution.engines.frames import Kind, ProtocolError, encode_header, receive
 from tweezer.execution.engines.worker import Refusal, WorkerSettings
+from tweezer.process.worker_environment import only_worker_environment
 
 log = structlog.get_logger(__name__)
 
@@ -224,7 +225,7 @@ def _ignore(_: int) -> None:
 
 
 def _launch(process: BaseProcess) -> None:
-    with _without_main_module():
+    with _without_main_module(), only_worker_environment():
         process.start()
 
 
