@@ -1,0 +1,154 @@
+"""Measures how soon `tweezer up` serves and what its processes hold in memory when idle.
+
+python -m benchmarks.start_and_memory [--rounds 5]
+
+Each round starts a stack twice on a folder: the first start makes keys, a user and the tables. The
+REST API is asked every 10 ms: when it answers anything (requests are accepted), and when it says
+that everything is ready. The memory is taken after that, of each process with its own children:
+what it holds alone (USS) and what it maps (RSS). Also measured: `tweezer --help`.
+"""
+
+import argparse
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Final
+
+from benchmarks.local_stack import TWEEZER, cpu_seconds, parent_of
+
+TARGETS: Final = {"accepts requests": 2.0, "ready": 3.0}
+_IMPORTED: Final = (
+    "import sys, time; began = time.perf_counter(); import tweezer.cli.main; "
+    "print(time.perf_counter() - began, *{'pulser', 'grpc', 'numpy'} & sys.modules.keys())"
+)
+
+
+def _status(url: str) -> int | None:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
+
+
+def start(folder: Path) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Starts a stack, and returns seconds by what happened, and its memory in MiB."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = ["--port", str(port), "--batch-port", "0", "--job-port", "0", "--workers", "2"]
+    began = time.perf_counter()
+    times: dict[str, float] = {}
+    with subprocess.Popen(
+        [TWEEZER, "up", "--data-dir", str(folder), *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            while "ready" not in times:
+                status = _status(f"http://127.0.0.1:{port}/ready")
+                now = time.perf_counter() - began
+                if status is not None:
+                    times.setdefault("accepts requests", now)
+                if status == 200:
+                    times["ready"] = now
+                if process.poll() is not None or now > 120:
+                    raise SystemExit("Tweezer did not start")
+                time.sleep(0.01)
+            times["processor time of all"] = sum(map(cpu_seconds, _offspring(process.pid)))
+            time.sleep(3.0)  # not a wait for anything: idle is what comes after the start
+            return times, memory(process.pid)
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+def memory(root: int) -> dict[str, tuple[float, float]]:
+    """Returns what a process and its offspring hold alone and map, in MiB, by what they are."""
+    found: dict[str, tuple[float, float]] = {}
+    for pid, chain in _offspring(root).items():
+        # The processes right below the root have the names of the services.
+        owner = chain[-2] if len(chain) > 1 else root
+        name = _name(owner) if owner != root else "up"
+        if len(chain) > 2:
+            name += "'s workers"
+        alone, mapped = found.get(name, (0.0, 0.0))
+        more_alone, more_mapped = _memory_of(pid)
+        found[name] = alone + more_alone, mapped + more_mapped
+    return found
+
+
+def _offspring(root: int) -> dict[int, list[int]]:
+    """Returns a process and all below it, each with those between it and the root, inclusive."""
+    found: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        chain = [int(folder.name)]
+        while chain[-1] != root and (parent := parent_of(chain[-1])):
+            chain.append(parent)
+        if chain[-1] == root:
+            found[chain[0]] = chain
+    return found
+
+
+def _name(pid: int) -> str:
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    return next((word for word in words if word.startswith("tweezer.")), words[0])
+
+
+def _memory_of(pid: int) -> tuple[float, float]:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it has just ended
+        return 0.0, 0.0
+    sizes = {line.split(":")[0]: int(line.split()[1]) / 1024 for line in lines[1:]}
+    return sizes["Private_Clean"] + sizes["Private_Dirty"], sizes["Rss"]
+
+
+def help_seconds() -> float:
+    """Returns how long `tweezer --help` takes."""
+    began = time.perf_counter()
+    subprocess.run([TWEEZER, "--help"], check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Measures and prints medians."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds: int = parser.parse_args().rounds
+    starts: dict[str, list[dict[str, float]]] = {"first start": [], "later start": []}
+    held: dict[str, tuple[float, float]] = {}
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(prefix="tweezer-start-") as folder:
+            for kind, times in starts.items():
+                took, held = start(Path(folder))
+                times.append(took)
+                shown = ", ".join(f"{what} {seconds:.2f} s" for what, seconds in took.items())
+                print(f"  {kind}: {shown}; load {os.getloadavg()[0]:.1f}", flush=True)
+    for kind, times in starts.items():
+        for what, target in TARGETS.items():
+            middle = statistics.median(each[what] for each in times)
+            verdict = "reached" if middle <= target else "missed"
+            print(f"{kind}: {what} after {middle:.2f} s; target {target:g} s: {verdict}")
+        spent = statistics.median(each["processor time of all"] for each in times)
+        print(f"{kind}: {spent:.2f} s of processor time in all processes until then")
+    for name, (alone, mapped) in sorted(held.items()):
+        print(f"idle memory of {name}: {alone:.0f} MiB alone, {mapped:.0f} MiB mapped")
+    helps = statistics.median(help_seconds() for _ in range(rounds))
+    imported = subprocess.check_output([sys.executable, "-c", _IMPORTED], text=True).split()
+    print(
+        f"tweezer --help: {helps:.2f} s, of which imports {float(imported[0]):.2f} s; "
+        f"heavy libraries among them: {', '.join(imported[1:]) or 'none'}"
+    )
+
+
+if __name__ == "__main__":
+    main()
