@@ -73,7 +73,7 @@ check: lint test ## Check everything: lint and test
 # Claims about the rate of jobs against bare processes: docs/performance.md.
 EXECUTION_BENCHES := bench-atoms4 bench-atoms8 bench-atoms10 bench-identical
 
-# About requests, history and the start: benchmarks/NAME.py, docs/performance-requests.md.
+# About requests, history and the start: benchmarks/NAME.py, docs/performance.md.
 SERVICE_BENCHES := bench-requests bench-latency bench-scale bench-start_and_memory
 
 .PHONY: bench $(EXECUTION_BENCHES) $(SERVICE_BENCHES)
