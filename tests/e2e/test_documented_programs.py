@@ -15,7 +15,7 @@ from pasqal_cloud.errors import BatchCreationError
 from pulser import Pulse, QPUBackend, Register, Sequence
 
 # Pulser's advice for people at a prompt, which the programs do not follow.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 #: The documented register has 25 atoms; pulser-simulation emulates a QPU of at most twelve.
 SMALLER = ("Register.square(5, 5)", "Register.square(3, 5)")

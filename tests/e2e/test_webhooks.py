@@ -64,6 +64,7 @@ def pair() -> str:
     return sequence.to_abstract_repr()
 
 
+@pytest.mark.slow
 def test_messages_of_jobs_and_batches(
     start_stack: Callable[..., Any],
     run_command: Callable[..., Any],

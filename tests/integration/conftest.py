@@ -23,7 +23,6 @@ _ALWAYS = frozenset(
         "job/test_intents.py",
         "job/test_endings.py",
         "batch/test_add_jobs.py",
-        "batch/test_lists.py",
         "batch/test_progress.py",
         "batch/test_replicas.py",
         "identity/test_bootstrap.py",

@@ -56,6 +56,7 @@ async def neighbour(tmp_path: Path) -> AsyncIterator[Any]:
     await process.wait()
 
 
+@pytest.mark.slow
 async def test_a_call_to_it_fails_long_before_its_deadline(neighbour, tmp_path):
     settings = RpcSettings(data_dir=tmp_path, keepalive_s=0.5, keepalive_timeout_s=0.5)
     port = int(await neighbour.stdout.readline())
