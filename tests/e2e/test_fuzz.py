@@ -55,7 +55,7 @@ def documented(**config: Any) -> BaseSchema:
 
 
 QUICK: Final = documented(
-    generation={**_GENERATION, "max-examples": 6, "deterministic": True},
+    generation={**_GENERATION, "max-examples": 3, "deterministic": True},
     phases={"coverage": {"enabled": False}},
 )
 THOROUGH: Final = documented(
