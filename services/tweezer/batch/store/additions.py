@@ -142,13 +142,8 @@ def _closed(batch_id: str) -> NotAllowedNow:
 
 def uncommitted(connection: Connection, addition_ids: Sequence[str]) -> list[str]:
     """Returns those of the additions that belong to no batch."""
-    rows = connection.execute(
-        select(ADDITION.c.id).where(
-            ADDITION.c.id.in_(addition_ids), ADDITION.c.batch_id.is_not(None)
-        )
-    )
-    committed = {row[0] for row in rows}
-    return [i for i in dict.fromkeys(addition_ids) if i not in committed]
+    known = _has_batch(connection, addition_ids)
+    return [i for i in dict.fromkeys(addition_ids) if not known.get(i, False)]
 
 
 def give_up_uncommitted(connection: Connection, addition_ids: Sequence[str], now: int) -> list[str]:
@@ -157,10 +152,20 @@ def give_up_uncommitted(connection: Connection, addition_ids: Sequence[str], now
     The caller drops their jobs. A call that is still under way and is about to commit one of them
     then fails, instead of making a batch that lacks jobs.
     """
-    unknown = uncommitted(connection, addition_ids)
-    rows = connection.execute(select(ADDITION.c.id).where(ADDITION.c.id.in_(unknown)))
-    given_up = {row[0] for row in rows}
-    fresh = [{"id": i, "created_at": now} for i in unknown if i not in given_up]
+    # Read once: one that is committed between two reads would look as if it had been given up.
+    known = _has_batch(connection, addition_ids)
+    unknown = [i for i in dict.fromkeys(addition_ids) if not known.get(i, False)]
+    fresh = [{"id": i, "created_at": now} for i in unknown if i not in known]
     if fresh:
         connection.execute(insert(ADDITION), fresh)
     return unknown
+
+
+def _has_batch(connection: Connection, addition_ids: Sequence[str]) -> dict[str, bool]:
+    """Returns whether the additions that are known belong to a batch; the others were given up."""
+    rows = connection.execute(
+        select(ADDITION.c.id, ADDITION.c.batch_id.is_not(None)).where(
+            ADDITION.c.id.in_(addition_ids)
+        )
+    )
+    return {row[0]: row[1] for row in rows}
