@@ -53,14 +53,23 @@ class Storm:
             service.start()
         self.done.append(fault)
 
+    async def _worker_of(self, execution_pid: int) -> int:
+        """Opens one of the workers; there may be none for a moment, or one that just ends."""
+        while True:
+            workers = kernel.workers_of(execution_pid)
+            try:
+                if workers:
+                    return os.pidfd_open(self._chance.choice(workers))
+            except ProcessLookupError:
+                pass  # it ended since it was listed
+            await asyncio.sleep(0.1)
+
     async def _hurt_worker(self, fault: Fault) -> None:
         execution = self._deployment["execution"]
         async with self._locks["execution"]:
             # One that loses a worker before it is up gives up, for its supervisor to see.
             await self._deployment.ready(["execution"])
-            while not (workers := kernel.workers_of(execution.pid)):  # noqa: ASYNC110 - no sign
-                await asyncio.sleep(0.1)
-            descriptor = os.pidfd_open(self._chance.choice(workers))
+            descriptor = await self._worker_of(execution.pid)
         try:
             if fault.kind is Kind.KILL:
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
