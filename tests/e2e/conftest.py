@@ -90,23 +90,22 @@ class Stack:
             base_url=self.facts["core"],
             headers=headers,
             timeout=30,
-            # Connecting is tried again: a killed gateway takes seconds to be back.
-            transport=httpx.HTTPTransport(retries=6),
+            transport=_patient(),
             trust_env=False,
         )
 
     def token(self) -> str:
         """Logs in."""
-        answer = httpx.post(
-            self.facts["token_endpoint"],
-            data={
-                "client_id": "test",
-                "grant_type": "password",
-                "username": self.facts["username"],
-                "password": self.facts["password"],
-            },
-            trust_env=False,
-        )
+        with httpx.Client(transport=_patient(), trust_env=False) as client:
+            answer = client.post(
+                self.facts["token_endpoint"],
+                data={
+                    "client_id": "test",
+                    "grant_type": "password",
+                    "username": self.facts["username"],
+                    "password": self.facts["password"],
+                },
+            )
         return answer.raise_for_status().json()["access_token"]
 
     def token_conf(self) -> TokenProviderConf:
@@ -128,6 +127,11 @@ class Stack:
             "endpoints": Endpoints(core=self.facts["core"], account=self.facts["account"]),
             "auth_config": self.token_conf(),
         }
+
+
+def _patient() -> httpx.HTTPTransport:
+    """Returns a transport that tries again to connect: a killed gateway takes seconds to be back."""
+    return httpx.HTTPTransport(retries=6)
 
 
 def run(
