@@ -130,7 +130,7 @@ class Stack:
 
 
 def _patient() -> httpx.HTTPTransport:
-    """Returns a transport that tries again to connect: a killed gateway takes seconds to be back."""
+    """Returns a transport that connects again: a killed gateway takes seconds to be back."""
     return httpx.HTTPTransport(retries=6)
 
 

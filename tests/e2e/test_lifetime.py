@@ -80,8 +80,8 @@ def wait_until_some_are_done(stack: Any, batch_id: str) -> None:
     raise AssertionError("the batch is final")
 
 
-def jobs_of(stack: Any, batch_id: str) -> list[dict[str, Any]]:
-    with stack.api() as api:
+def jobs_of(stack: Any, batch_id: str, token: str | None = None) -> list[dict[str, Any]]:
+    with stack.api(token) as api:
         query = {"batch_id": batch_id, "order_by": "creation_order", "order_by_direction": "ASC"}
         return api.get("/api/v2/jobs", params=query).raise_for_status().json()["data"]
 
@@ -93,7 +93,7 @@ def check_finished(stack: Any, batch_id: str, jobs: int, token: str | None = Non
     assert last.status == BatchStatus.BATCH_STATUS_DONE
     assert last.job_counts.done == jobs
     with stack.api(token) as api:
-        for n, job in enumerate(jobs_of(stack, batch_id)):
+        for n, job in enumerate(jobs_of(stack, batch_id, token)):
             link = api.get(f"/api/v1/jobs/{job['id']}/results_link").json()["data"]["results_link"]
             counter = (
                 api.get(link, headers={"Authorization": ""}).raise_for_status().json()["counter"]
