@@ -6,9 +6,11 @@ each.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final, Literal, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -21,6 +23,10 @@ T = TypeVar("T")
 
 #: How long a statement waits for another process's write lock, in milliseconds.
 BUSY_TIMEOUT_MS: Final = 10_000
+
+#: A wait in line that is worth looking at, and the least time for the lock after it, in
+#: milliseconds.
+_NOTICED_MS: Final = 500
 
 #: NORMAL survives any crash of a process; a power cut may lose the last commits. FULL does not
 #: lose them and costs a flush of the disk for each commit.
@@ -92,6 +98,26 @@ def _open_reader(engine: Engine) -> Connection:
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT", read_only=True)
 
 
+@contextmanager
+def _patience(connection: Connection, since: float) -> Iterator[None]:
+    """Lets a wait for the write lock end as long after the call as if nobody had waited before it.
+
+    Those that wait in line for this thread would otherwise begin their own wait for the lock only
+    when the one before them has given up.
+    """
+    waited_ms = int((monotonic() - since) * 1000)
+    if waited_ms < _NOTICED_MS:
+        yield
+        return
+    # Through SQLAlchemy the statement would begin a transaction, hence wait for the lock.
+    driver: Any = connection.connection.driver_connection
+    driver.execute(f"PRAGMA busy_timeout = {max(BUSY_TIMEOUT_MS - waited_ms, _NOTICED_MS)}")
+    try:
+        yield
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+
+
 class _Worker:
     """A thread with a connection of its own, opened at the first use."""
 
@@ -102,17 +128,18 @@ class _Worker:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{name}")
 
     async def run(self, work: Callable[[Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+        run = asyncio.get_running_loop().run_in_executor
+        return await run(self._thread, self._run, work, monotonic())
 
-    def _run(self, work: Callable[[Connection], T]) -> T:
+    def _run(self, work: Callable[[Connection], T], since: float) -> T:
         try:
             with trouble_told():
-                return self._on_connection(work)
+                return self._on_connection(work, since)
         except DatabaseUnavailable:
             self._drop_connection()
             raise
 
-    def _on_connection(self, work: Callable[[Connection], T]) -> T:
+    def _on_connection(self, work: Callable[[Connection], T], since: float) -> T:
         if self._connection is None:
             self._refuse_to_make_a_file()
             self._connection = (
@@ -120,7 +147,7 @@ class _Worker:
             )
         if self._read_only:
             return work(self._connection)
-        with self._connection.begin():
+        with _patience(self._connection, since), self._connection.begin():
             return work(self._connection)
 
     def _refuse_to_make_a_file(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, func, insert, select
 
+from tweezer.database import sqlite
 from tweezer.database.sqlite import SqliteDatabase, create_sqlite_engine
 
 METADATA = MetaData()
@@ -76,3 +77,22 @@ async def test_writers_of_two_processes_wait_for_each_other(
 async def test_the_log_is_written_ahead(database: SqliteDatabase) -> None:
     mode = await database.read(lambda c: c.exec_driver_sql("PRAGMA journal_mode").scalar_one())
     assert mode == "wal"
+
+
+async def test_a_wait_in_line_counts_as_a_wait_for_the_lock(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def patience(connection: Connection) -> object:
+        return connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+
+    def fail(connection: Connection) -> object:
+        raise ZeroDivisionError
+
+    clock = iter([0.0, 0.1, 10.0, 13.5, 20.0, 40.0, 50.0, 54.0, 60.0, 60.0])
+    monkeypatch.setattr(sqlite, "monotonic", lambda: next(clock))
+    assert await database.write(patience) == 10_000
+    assert await database.write(patience) == 6_500
+    assert await database.write(patience) == 500
+    with pytest.raises(ZeroDivisionError):
+        await database.write(fail)
+    assert await database.write(patience) == 10_000
