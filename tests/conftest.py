@@ -84,7 +84,7 @@ class PostgresServer:
 
     def take_back(self, url: URL, migrations: Path) -> None:
         """Takes a database that others may have; its tables must be what they were."""
-        self.run(_CUT.format(url.database))
+        self.cut(url)
         self._used[migrations].append(url)
 
     def _emptied(self, url: URL) -> URL:
@@ -99,6 +99,10 @@ class PostgresServer:
         async with asyncio.timeout(60):
             while self.row(_LISTENERS.format(url.database)) != (number,):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
+
+    def cut(self, url: URL) -> None:
+        """Ends all connections to a database."""
+        self.run(_CUT.format(url.database))
 
     def cut_listeners(self, url: URL) -> int:
         """Ends the connections on which processes hear each other; returns their number."""
@@ -127,3 +131,12 @@ def postgres_server() -> Iterator[PostgresServer]:
     yield server
     server.close()
     process.cleanup()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from s3_server import S3Server
+
+    server = S3Server(tmp_path_factory.mktemp("s3") / "log")
+    yield server
+    server.close()

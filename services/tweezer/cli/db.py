@@ -23,7 +23,7 @@ def upgrade(data_dir: DataDir = None) -> None:
 
     rows: dict[str, str] = {}
     try:
-        for name, url, migrations in _databases(resolve_data_dir(data_dir)):
+        for name, url, migrations in databases(resolve_data_dir(data_dir)):
             before = upgrade_database(url, migrations)
             after = revisions_of(url, migrations).current
             same = before.current == after
@@ -41,7 +41,7 @@ def current(data_dir: DataDir = None) -> None:
 
     rows: dict[str, str] = {}
     try:
-        for name, url, migrations in _databases(resolve_data_dir(data_dir)):
+        for name, url, migrations in databases(resolve_data_dir(data_dir)):
             found = revisions_of(url, migrations)
             newer = "" if found.current == found.newest else f" (newest: {found.newest})"
             shown = url.render_as_string(hide_password=True)
@@ -51,7 +51,7 @@ def current(data_dir: DataDir = None) -> None:
     print_rows(answers(), rows)
 
 
-def _databases(data_dir: Path) -> "Iterator[tuple[str, URL, Path]]":
+def databases(data_dir: Path) -> "Iterator[tuple[str, URL, Path]]":
     """Yields each service's database, as its settings name it, and its migrations."""
     from tweezer.batch.service import MIGRATIONS as BATCH_MIGRATIONS
     from tweezer.batch.settings import BatchSettings

@@ -1,19 +1,16 @@
-"""`tweezer keys`: the key that tokens are signed with."""
+"""`tweezer keys`: the keys of an installation, and that which tokens are signed with."""
 
 from typing import Annotated
 
 import typer
 
+from tweezer.cli.new_keys import make
 from tweezer.cli.operators import Operator, operate
 from tweezer.cli.options import DataDir, resolve_data_dir
 from tweezer.cli.users import identity_stub, say
 
-keys = typer.Typer(help="Replace the key that tokens are signed with.", no_args_is_help=True)
-
-
-@keys.callback()
-def _group() -> None:
-    """Keeps `rotate` a command of its own although it is the only one."""
+keys = typer.Typer(help="Make keys, or replace that which signs tokens.", no_args_is_help=True)
+keys.command("make")(make)
 
 
 @keys.command("rotate")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tweezer.cli import endpoints
+from tweezer.cli.endpoints import Endpoints
 from tweezer.cli.facts import Account, ConnectionFacts, connection_facts, read_account
 from tweezer.cli.failure import Failure
 from tweezer.cli.terminal import fail
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import grpc
 
 _TOKEN: Final = "TWEEZER_TOKEN"
+_BATCH: Final = "TWEEZER_BATCH_ADDRESS"
+_JOB: Final = "TWEEZER_JOB_ADDRESS"
 
 
 class OperationFailed(Failure):
@@ -43,7 +46,7 @@ def operate(operation: Callable[[Operator], Awaitable[None]], data_dir: Path) ->
 
 
 def _facts(data_dir: Path) -> ConnectionFacts:
-    where, account = endpoints.read(data_dir), read_account(data_dir)
+    where, account = endpoints.read(data_dir) or _named(), read_account(data_dir)
     if where is None:
         raise OperationFailed(f"nothing runs on {data_dir}: start it with `tweezer up`")
     if account is None:
@@ -65,6 +68,17 @@ async def _perform(
             await operation(operator)
     except grpc.aio.AioRpcError as error:
         raise OperationFailed(error.details() or error.code().name) from None
+
+
+def _named() -> Endpoints | None:
+    """Returns where processes that were started one by one are, if the settings say so."""
+    batch, job = os.environ.get(_BATCH), os.environ.get(_JOB)
+    if not batch or not job:
+        return None
+    from tweezer.process.settings import ProcessSettings
+
+    authority = ProcessSettings().tls.authority
+    return Endpoints("", batch, job, None if authority is None else str(authority))
 
 
 @asynccontextmanager

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tweezer.cli.options import DataDir, resolve_data_dir
+from tweezer.cli.options import DataDir, EngineOption, resolve_data_dir
+from tweezer.cli.terminal import fail
 
 
 class Process(StrEnum):
@@ -22,9 +23,14 @@ class Process(StrEnum):
 def serve(
     process: Annotated[Process, typer.Argument(help="What to run.", show_default=False)],
     data_dir: DataDir = None,
+    engine: EngineOption = None,
 ) -> None:
     """Run one process in the foreground; its settings come from TWEEZER_* variables."""
     environment = {**os.environ, "TWEEZER_DATA_DIR": str(resolve_data_dir(data_dir))}
+    if engine is not None:
+        if process is not Process.EXECUTION:
+            fail("--engine is for `tweezer serve execution`")
+        environment["TWEEZER_EXECUTION_ENGINE"] = engine
     sys.stdout.flush()
     # Not from anybody else: one of an enumeration.
     os.execve(sys.executable, [sys.executable, "-m", f"tweezer.{process}"], environment)  # nosec B606

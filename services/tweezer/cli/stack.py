@@ -1,6 +1,5 @@
 """A whole Tweezer on one machine: which processes it has and how they find each other."""
 
-import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tweezer.cli import endpoints, readiness
+from tweezer.cli import endpoints
 from tweezer.cli.child import ProcessSpec
 from tweezer.cli.endpoints import Endpoints
 from tweezer.cli.failure import Failure
+from tweezer.cli.notices import Notices
 from tweezer.cli.ports import address, choose_ports, local_address
 from tweezer.cli.signals import StopRequests, until_set
 from tweezer.cli.supervisor import Supervisor
+from tweezer.process.notify import VARIABLE
 from tweezer.process.tls import Tls
 
 _LOOPBACK: Final = "127.0.0.1"
@@ -40,6 +41,8 @@ class StackOptions:
     job_port: int = 0
     workers: int | None = None
     """Number of emulations at a time; None leaves it to the execution service."""
+    engine: str | None = None
+    """What runs the jobs; None leaves it to the environment."""
     log_level: str | None = None
     """Least severe messages that are shown; None leaves it to the environment."""
     tls_dir: Path | None = None
@@ -64,7 +67,6 @@ async def run_stack(
             "--port": (options.host, options.port),
             "--batch-port": (options.host, options.batch_port),
             "--job-port": (options.host, options.job_port),
-            # Only this command ever asks the execution service anything: whether it is ready.
             _EXECUTION: (_LOOPBACK, 0),
             _BATCH_INTERNAL: (_LOOPBACK, 0),
             _JOB_INTERNAL: (_LOOPBACK, 0),
@@ -78,22 +80,23 @@ async def run_stack(
         job=local_address(options.host, ports["--job-port"]),
         ca_file=None if tls.authority is None else str(tls.authority),
     )
-    supervisor = Supervisor(
-        _stages(where, address(_LOOPBACK, ports[_EXECUTION]), _environment(options, ports, where)),
-        echo=_pass_on,
-        say=say,
-        inherited=[lock],
-    )
-    try:
-        await until_set(requests.stop, _start(options, supervisor))
-        if not requests.stop.is_set():
-            endpoints.write(options.data_dir, where)
-            await until_set(requests.stop, use(where), supervisor.keep_running())
-    finally:
-        if requests.stop.is_set():
-            say("stopping; Ctrl-C again stops at once")
-        endpoints.remove(options.data_dir)
-        await supervisor.stop(requests.force)
+    async with Notices() as notices:
+        supervisor = Supervisor(
+            await _stages(notices, _environment(options, ports, where)),
+            echo=_pass_on,
+            say=say,
+            inherited=[lock],
+        )
+        try:
+            await until_set(requests.stop, supervisor.start())
+            if not requests.stop.is_set():
+                endpoints.write(options.data_dir, where)
+                await until_set(requests.stop, use(where), supervisor.keep_running())
+        finally:
+            if requests.stop.is_set():
+                say("stopping; Ctrl-C again stops at once")
+            endpoints.remove(options.data_dir)
+            await supervisor.stop(requests.force)
 
 
 def _tls(options: StackOptions) -> Tls:
@@ -112,42 +115,18 @@ def _tls(options: StackOptions) -> Tls:
     return tls
 
 
-def _bootstrap(data_dir: Path) -> None:
-    """Makes keys, and at the first start a user and a project."""
-    from tweezer.identity.bootstrap import bootstrap as bootstrap_identity
-    from tweezer.identity.settings import IdentitySettings
-
-    bootstrap_identity(IdentitySettings(data_dir=data_dir))
-
-
-async def _start(options: StackOptions, supervisor: Supervisor) -> None:
-    # At the same time, in a thread: what the services need of it each makes for itself, whoever
-    # comes first.
-    bootstrapping = asyncio.create_task(asyncio.to_thread(_bootstrap, options.data_dir))
-    try:
-        await supervisor.start()
-        await bootstrapping
-    finally:
-        bootstrapping.cancel()
-
-
-def _stages(
-    where: Endpoints, execution: str, environment: Mapping[str, str]
-) -> list[list[ProcessSpec]]:
-    authority = None if where.ca_file is None else Path(where.ca_file)
-
-    def spec(name: str, ready: Callable[[], Awaitable[None]]) -> ProcessSpec:
-        return ProcessSpec(name, (sys.executable, "-m", f"tweezer.{name}"), environment, ready)
+async def _stages(notices: Notices, environment: Mapping[str, str]) -> list[list[ProcessSpec]]:
+    async def spec(name: str) -> ProcessSpec:
+        told = {**environment, VARIABLE: await notices.listen(name)}
+        command = (sys.executable, "-m", f"tweezer.{name}")
+        return ProcessSpec(name, command, told, lambda: notices.ready(name))
 
     return [
         # No new requests; those that run are answered.
-        [spec("gateway", lambda: readiness.http_ready(f"{where.url}/ready", authority))],
+        [await spec("gateway")],
         # Jobs that run are handed back to the job service, which must be there to take them.
-        [spec("execution", lambda: readiness.grpc_ready(execution, authority))],
-        [
-            spec("batch", lambda: readiness.grpc_ready(where.batch, authority)),
-            spec("job", lambda: readiness.grpc_ready(where.job, authority)),
-        ],
+        [await spec("execution")],
+        [await spec("batch"), await spec("job")],
     ]
 
 
@@ -158,6 +137,7 @@ def _environment(
         **os.environ,
         "TWEEZER_DATA_DIR": str(options.data_dir),
         "TWEEZER_STOP_ON_STDIN_CLOSE": "true",
+        "TWEEZER_FIRST_USER": "true",
         "TWEEZER_BATCH_LISTEN": address(options.host, ports["--batch-port"]),
         "TWEEZER_JOB_LISTEN": address(options.host, ports["--job-port"]),
         "TWEEZER_EXECUTION_LISTEN": address(_LOOPBACK, ports[_EXECUTION]),
@@ -174,6 +154,8 @@ def _environment(
         environment["TWEEZER_TLS_DIR"] = str(options.tls_dir)
     if options.workers is not None:
         environment["TWEEZER_EXECUTION_WORKERS"] = str(options.workers)
+    if options.engine is not None:
+        environment["TWEEZER_EXECUTION_ENGINE"] = options.engine
     if options.log_level is not None:
         environment["TWEEZER_LOG_LEVEL"] = options.log_level
     return environment

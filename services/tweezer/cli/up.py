@@ -12,7 +12,7 @@ from tweezer.cli.data_lock import hold
 from tweezer.cli.endpoints import Endpoints
 from tweezer.cli.facts import read_account
 from tweezer.cli.failure import Failure
-from tweezer.cli.options import DataDir, resolve_data_dir
+from tweezer.cli.options import DataDir, EngineName, EngineOption, resolve_data_dir
 from tweezer.cli.ports import is_everywhere
 from tweezer.cli.signals import stop_requests
 from tweezer.cli.stack import StackOptions, run_stack
@@ -36,8 +36,13 @@ def up(
     ] = 8002,
     workers: Annotated[
         int | None,
-        typer.Option(help="Jobs emulated at a time.", min=1, show_default="one per CPU core"),
+        typer.Option(
+            help="Jobs emulated at a time, by the engine `local`.",
+            min=1,
+            show_default="one per CPU core",
+        ),
     ] = None,
+    engine: EngineOption = None,
     data_dir: DataDir = None,
     tls: Annotated[
         bool,
@@ -56,6 +61,8 @@ def up(
 
     The first start on a data folder creates a user with a random password and a project.
     """
+    if workers is not None and engine not in (None, EngineName.LOCAL):
+        fail("--workers is for the engine `local`")
     folder = resolve_data_dir(data_dir)
     options = StackOptions(
         data_dir=folder,
@@ -65,6 +72,7 @@ def up(
         batch_port=batch_port,
         job_port=job_port,
         workers=workers,
+        engine=engine,
         log_level=_log_level(verbose),
     )
     try:

@@ -89,7 +89,7 @@ def secret(
     from tweezer.webhooks.signing import Signer
 
     settings = WebhookSettings(data_dir=resolve_data_dir(data_dir))
-    signer = Signer.with_key_file(settings.webhook_key_file)
+    signer = Signer.with_keys(settings.webhook_keys)
     answers().print(signer.secret(project_id), markup=False, soft_wrap=True)
 
 

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 from sqlalchemy import exc
 
-from tweezer.rpc.errors import Unavailable
+from tweezer.rpc.errors import InvalidInput, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -53,10 +53,16 @@ _OF_POSTGRES: Final = {
 
 @contextmanager
 def trouble_told() -> Iterator[None]:
-    """Raises DatabaseUnavailable for what a database says about itself rather than about us."""
+    """Raises DatabaseUnavailable for what a database says about itself rather than about us.
+
+    InvalidInput for a text that it cannot store.
+    """
     try:
         yield
     except (exc.DBAPIError, exc.TimeoutError) as error:
+        if isinstance(error, exc.DataError) and "NUL" in str(error.orig):
+            # PostgreSQL stores no such text, and nothing that is stored has it.
+            raise InvalidInput("request", "must not contain the character U+0000") from None
         sentence = trouble(error)
         if sentence is None:
             raise

@@ -1,13 +1,17 @@
 """Statements of those who say who may come in."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select, update
 
+from tweezer.database.locks import lock_name
 from tweezer.identity.models import MEMBERSHIP, PROJECT, USER, QueuePriority, Role
 from tweezer.identity.store import NO_PASSWORD, ProjectRow, add_member, canonical_username
 from tweezer.rpc.errors import NotAllowedNow, NotFound
 from tweezer.rpc.memberships import Known
+
+#: Of the locks in this database: whoever changes memberships.
+MEMBERSHIPS: Final = 1
 
 
 class MembershipRow(NamedTuple):
@@ -63,6 +67,7 @@ def user_id_of(connection: Connection, username: str) -> str:
 
 def remove_user(connection: Connection, username: str, *, may_be_last: bool) -> None:
     """Removes a user and the user's memberships."""
+    _one_at_a_time(connection)
     user_id = user_id_of(connection, username)
     connection.execute(delete(MEMBERSHIP).where(MEMBERSHIP.c.user_id == user_id))
     connection.execute(delete(USER).where(USER.c.id == user_id))
@@ -116,6 +121,7 @@ def set_member(
     may_be_last: bool,
 ) -> None:
     """Makes a user a member of a project, or changes the role that the user has there."""
+    _one_at_a_time(connection)
     add_member(connection, project_id, user_id_of(connection, username), now, role)
     _keep_an_operator(connection, may_be_last)
 
@@ -124,6 +130,7 @@ def remove_member(
     connection: Connection, project_id: str, username: str, *, may_be_last: bool
 ) -> None:
     """Ends a membership."""
+    _one_at_a_time(connection)
     gone = connection.execute(
         delete(MEMBERSHIP).where(
             MEMBERSHIP.c.project_id == project_id,
@@ -149,6 +156,14 @@ def external_memberships(connection: Connection, user_id: str) -> Known:
         frozenset(project_id for project_id, _ in rows),
         any(role == Role.OPERATOR for _, role in rows),
     )
+
+
+def _one_at_a_time(connection: Connection) -> None:
+    """Waits until nobody else changes memberships.
+
+    Of two who take the last two operators away, neither would see what the other does.
+    """
+    lock_name(connection, MEMBERSHIPS, "")
 
 
 def _keep_an_operator(connection: Connection, may_be_last: bool) -> None:

@@ -17,10 +17,11 @@ from tweezer.database.opening import create_engine_of
 from tweezer.database.timestamps import Clock, now_micros
 from tweezer.identity import store
 from tweezer.identity.files import PRIVATE, create_file
-from tweezer.identity.keys import SigningKey, ensure_signing_key
+from tweezer.identity.keys import SigningKey
 from tweezer.identity.models import Role
 from tweezer.identity.passwords import hash_password
 from tweezer.identity.settings import IdentitySettings
+from tweezer.identity.signing_key import ready_signing_key
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -42,7 +43,7 @@ class FirstLogin:
 def prepare(settings: IdentitySettings) -> SigningKey:
     """Creates the tables and the keys that are missing."""
     upgrade_database(settings.identity_database, MIGRATIONS)
-    return ensure_signing_key(settings.signing_key_file, settings.jwks_file)
+    return ready_signing_key(settings)
 
 
 def bootstrap(settings: IdentitySettings, clock: Clock = now_micros) -> FirstLogin | None:
@@ -57,7 +58,7 @@ def bootstrap(settings: IdentitySettings, clock: Clock = now_micros) -> FirstLog
             if not store.has_users(connection):
                 # The file comes first: a crash between the two then costs nothing, while a user
                 # whose password nobody knows would stay for ever.
-                _add_first_user(connection, _ensure_file(settings.connection_file), clock())
+                _add_first_user(connection, ensure_first_login(settings.connection_file), clock())
     finally:
         engine.dispose()
     return read_first_login(settings.connection_file)
@@ -71,7 +72,8 @@ def read_first_login(path: Path) -> FirstLogin | None:
         return None
 
 
-def _ensure_file(path: Path) -> FirstLogin:
+def ensure_first_login(path: Path) -> FirstLogin:
+    """Returns what the file says; where it is not there, it is made with a random password."""
     login = FirstLogin(
         username=FIRST_USERNAME,
         password=secrets.token_urlsafe(18),

@@ -6,7 +6,7 @@ import grpc
 
 from tweezer.database.database import Database
 from tweezer.identity.admin_servicer import IdentityAdminServicer
-from tweezer.identity.bootstrap import prepare
+from tweezer.identity.bootstrap import bootstrap, prepare
 from tweezer.identity.membership_servicer import MembershipServicer, StoredMemberships
 from tweezer.identity.passwords import PasswordChecker
 from tweezer.identity.servicer import AccountServicer
@@ -34,6 +34,8 @@ def add_identity_services(
     passwords: PasswordChecker,
 ) -> None:
     """Adds the services that the identity database answers."""
+    if settings.first_user:
+        bootstrap(settings)
     tokens = TokenIssuer(prepare(settings), settings)
     add_AccountServiceServicer_to_server(
         AccountServicer(database, passwords, tokens, settings), server

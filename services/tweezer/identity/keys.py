@@ -35,15 +35,25 @@ def ensure_signing_key(signing_key_file: Path, jwks_file: Path) -> SigningKey:
     if not signing_key_file.exists():
         create_file(signing_key_file, _pem(Ed25519PrivateKey.generate()), PRIVATE)
     key = read_signing_key(signing_key_file)
-    _publish(_public_jwk(key.private_key), jwks_file)
+    publish_public_half(key, jwks_file)
     return key
+
+
+def publish_public_half(key: SigningKey, jwks_file: Path) -> None:
+    """Adds the public half of a key to those in the file, unless it is there."""
+    _publish(_public_jwk(key.private_key), jwks_file)
 
 
 def read_signing_key(signing_key_file: Path) -> SigningKey:
     """Returns the key of the file."""
-    private_key = load_pem_private_key(signing_key_file.read_bytes(), password=None)
+    return parse_signing_key(signing_key_file.read_bytes())
+
+
+def parse_signing_key(pem: bytes) -> SigningKey:
+    """Returns the key of a text; raises ValueError for another kind."""
+    private_key = load_pem_private_key(pem, password=None)
     if not isinstance(private_key, Ed25519PrivateKey):
-        raise ValueError(f"{signing_key_file} holds no Ed25519 key")
+        raise ValueError("this is no Ed25519 key")
     return SigningKey(private_key, _public_jwk(private_key)["kid"])
 
 

@@ -100,6 +100,22 @@ class Membership(IdentityTable, table=True):
     created_at: int = Field(sa_type=BigInteger)
 
 
+class FailedLogin(IdentityTable, table=True):
+    """Somebody, or an address, whose log-ins have failed; shared by the replicas.
+
+    The name is hashed: what nobody is called may be a password in the wrong field.
+    """
+
+    __tablename__ = "failed_login"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    seq: int = Field(sa_column=_sequence())
+    key: str = Field(unique=True)
+    #: From when on nothing is held against it: each failure puts that off by a pause.
+    forgotten_at: int = Field(sa_type=BigInteger, index=True)
+
+
 USER: Final[Table] = IdentityTable.metadata.tables["user"]
 PROJECT: Final[Table] = IdentityTable.metadata.tables["project"]
 MEMBERSHIP: Final[Table] = IdentityTable.metadata.tables["membership"]
+FAILED_LOGIN: Final[Table] = IdentityTable.metadata.tables["failed_login"]

@@ -39,7 +39,7 @@ class AccountServicer(AccountServiceServicer):
     ) -> None:
         self._database, self._passwords, self._tokens = database, passwords, tokens
         self._settings = settings
-        self._throttle = throttle or LoginThrottle(settings)
+        self._throttle = throttle or LoginThrottle(settings, database)
 
     async def IssueToken(self, request: IssueTokenRequest, context: Context) -> IssueTokenResponse:
         """Exchanges a user name and a password for a token."""
@@ -64,12 +64,12 @@ class AccountServicer(AccountServiceServicer):
     async def _check(
         self, username: str, address: str | None, login: Login | None, password: str
     ) -> Login:
-        self._throttle.admit(username, address)
+        await self._throttle.admit(username, address)
         verdict = await self._passwords.check(
             None if login is None else login.password_hash, password
         )
         if login is None or not verdict.matches:
-            self._throttle.failed(username, address)
+            await self._throttle.failed(username, address)
             raise Unauthenticated("wrong user name or password")
         new_hash = verdict.new_hash
         if new_hash is not None:

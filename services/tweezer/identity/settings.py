@@ -9,6 +9,7 @@ from sqlalchemy import URL
 from tweezer.database.settings import DatabaseSettings
 from tweezer.database.url import database_url
 from tweezer.rpc.settings import RpcSettings
+from tweezer.rpc.shared_keys import in_key_folder
 
 
 class IdentitySettings(RpcSettings, DatabaseSettings):
@@ -17,6 +18,15 @@ class IdentitySettings(RpcSettings, DatabaseSettings):
     identity_database_url: SecretStr | None = None
     """Database of users and projects, `sqlite:///FILE` or `postgresql://USER@HOST/DATABASE`; by
     default a file in the data folder. It must not be that of another service."""
+    first_user: bool = False
+    """Whether, where there are no users, one is made with a random password, and a project;
+    `connection.json` in the data folder then says how to log in. `tweezer up` sets it."""
+    signing_key: SecretStr | None = None
+    """The private key (PEM, Ed25519) that tokens are signed with, in place of the file: where
+    replicas are on several machines. `tweezer keys make` makes it."""
+    signing_key_file: Path = Field(default_factory=in_key_folder("signing.pem"))
+    """The file of that key. It is made in the data folder unless this names one, and read again
+    whenever it changes."""
     token_lifetime_s: int = Field(default=3600, gt=60)
     """How long a token is valid, in seconds. Clients ask for a new one 60 s before its end, so it
     must be more. What is taken away from a user is gone for good only after this time."""
@@ -50,9 +60,14 @@ class IdentitySettings(RpcSettings, DatabaseSettings):
         )
 
     @property
-    def signing_key_file(self) -> Path:
-        """The private key that tokens are signed with."""
-        return self.data_dir / "keys" / "signing.pem"
+    def signing_key_is_given(self) -> bool:
+        """Whether a setting gives the key that signs; otherwise it is ours to make and replace."""
+        return self.signing_key is not None or "signing_key_file" in self.model_fields_set
+
+    @property
+    def jwks_is_given(self) -> bool:
+        """Whether a setting gives the public keys; otherwise they are ours to publish."""
+        return self.jwks is not None or "jwks_file" in self.model_fields_set
 
     @property
     def connection_file(self) -> Path:

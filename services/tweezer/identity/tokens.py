@@ -4,14 +4,20 @@ from collections.abc import Sequence
 from typing import Final
 
 import jwt
+import structlog
 
 from tweezer.database.timestamps import Clock, now_micros
 from tweezer.identity.keys import SigningKey, read_signing_key, rotate_signing_key
 from tweezer.identity.settings import IdentitySettings
+from tweezer.identity.signing_key import given_signing_key
+from tweezer.process.run import StartFailed
+from tweezer.rpc.errors import NotAllowedNow
 from tweezer.rpc.identity import OPERATOR_CLAIM, PROJECTS_CLAIM
 
+log = structlog.get_logger(__name__)
+
 #: How far the clocks of our machines may be apart, in seconds.
-_CLOCKS_APART: Final = 60
+CLOCKS_APART_S: Final = 60
 
 
 class TokenIssuer:
@@ -49,13 +55,19 @@ class TokenIssuer:
     def rotate(self, *, revoke_tokens: bool = False) -> str:
         """Signs with a new key from now on and returns its name.
 
-        The tokens that are out stay valid, unless they are to be revoked.
+        The tokens that are out stay valid, unless they are to be revoked. A key that a setting
+        gives is for those to replace who have given it.
         """
+        if self._settings.signing_key_is_given:
+            raise NotAllowedNow(
+                "the key that signs is given by a setting: replace it where it comes from, after "
+                "its public half is among the public keys of all services"
+            )
         key = rotate_signing_key(
             self._settings.signing_key_file,
             self._settings.jwks_file,
             self._clock() // 1_000_000,
-            0 if revoke_tokens else self.lifetime_s + _CLOCKS_APART,
+            0 if revoke_tokens else self.lifetime_s + CLOCKS_APART_S,
         )
         return key.key_id
 
@@ -63,12 +75,26 @@ class TokenIssuer:
         # Another process, or `rotate`, may have replaced the file.
         state = self._look()
         if state is not None and state != self._file_state:
-            self._key, self._file_state = read_signing_key(self._settings.signing_key_file), state
+            self._file_state = state
+            self._key = self._read()
         return self._key
 
+    def _read(self) -> SigningKey:
+        if not self._settings.signing_key_is_given:
+            return read_signing_key(self._settings.signing_key_file)
+        try:
+            key = given_signing_key(self._settings)
+        except StartFailed as error:
+            log.error("the new key that signs is not used", cause=str(error))
+            return self._key
+        log.info("tokens are signed with another key", key_id=key.key_id)
+        return key
+
     def _look(self) -> tuple[int, int] | None:
+        if self._settings.signing_key is not None:
+            return None  # given by a variable, which does not change
         try:
             found = self._settings.signing_key_file.stat()
-        except FileNotFoundError:
+        except OSError:
             return None
         return found.st_mtime_ns, found.st_ino

@@ -44,7 +44,7 @@ class ProcessSettings(BaseSettings):
 
     tls_dir: Path | None = None
     """Folder that `tweezer certs` has filled. Set, every connection is TLS, and our processes show
-    each other certificates. The next six override it one by one."""
+    each other certificates. The next files override it one by one."""
     tls_cert_file: Path | None = None
     """Certificate chain (PEM) that this process shows to clients; with its key, it serves TLS."""
     tls_key_file: Path | None = None
@@ -52,6 +52,9 @@ class ProcessSettings(BaseSettings):
     tls_ca_file: Path | None = None
     """Authorities (PEM) that sign what the services show to clients; set, they are called by TLS.
     Where that is a public authority: the list of the system."""
+    tls_server_name: str | None = None
+    """Name that the services' certificates are checked for, in place of the host in their address;
+    needed where an address lists several."""
     mtls_cert_file: Path | None = None
     """Certificate that this process shows to our other processes; it names the process as a URI,
     `spiffe://tweezer/batch`, `job` or `execution`. Internal RPCs then need one."""

@@ -10,10 +10,10 @@ from tweezer.process import propagation
 from tweezer.process.channels import (
     LOAD_BALANCING,
     channel_options,
-    mutual_credentials,
     open_channel,
+    open_mutual_channel,
 )
-from tweezer.rpc.service_key import SCHEME, read_service_key
+from tweezer.rpc.service_key import SCHEME
 from tweezer.rpc.settings import RpcSettings
 
 #: Deadline of an internal call that names none, in seconds.
@@ -48,13 +48,10 @@ def open_service_channel(settings: RpcSettings, address: str) -> grpc.aio.Channe
     ]
     tls = settings.tls
     if tls.mutual is None:
-        calls = _ServiceCalls(read_service_key(settings.service_key_file))
+        calls = _ServiceCalls(settings.service_keys.read()[0])
         return open_channel(address, tls.authority, options=options, interceptors=[calls])
-    return grpc.aio.secure_channel(
-        address,
-        mutual_credentials(tls.mutual),
-        options=options,
-        interceptors=[_ServiceCalls(None)],
+    return open_mutual_channel(
+        address, tls.mutual, options=options, interceptors=[_ServiceCalls(None)]
     )
 
 

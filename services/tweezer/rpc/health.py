@@ -7,6 +7,8 @@ import structlog
 from grpc_health.v1 import health
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
+from tweezer.process.notify import tell_ready
+
 log = structlog.get_logger(__name__)
 
 #: Returns when what a service needs answers, and raises when it cannot.
@@ -66,3 +68,5 @@ class HealthLoop:
         status = HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING
         for name in self._names:
             await self._servicer.set(name, status)
+        if serving:
+            tell_ready()

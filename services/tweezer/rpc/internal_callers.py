@@ -33,13 +33,14 @@ class InternalCallers(Protocol):
 class ByKey:
     """Knows them by the service key, which all have and nobody else."""
 
-    def __init__(self, key: str) -> None:
-        self._key = key.encode()
+    def __init__(self, *keys: str) -> None:
+        self._keys = [key.encode() for key in keys]
 
     def admits(self, method: str, context: Context) -> bool:
-        """Says whether the key came with a call."""
+        """Says whether one of the keys came with a call."""
         scheme, _, key = (metadata_of(context, "authorization") or "").partition(" ")
-        return secrets.compare_digest(key.encode(), self._key) and scheme == SCHEME
+        same = [secrets.compare_digest(key.encode(), each) for each in self._keys]
+        return any(same) and scheme == SCHEME
 
 
 class ByCertificate:

@@ -11,7 +11,7 @@ from tweezer.rpc.identity import OPERATOR_CLAIM, PROJECTS_CLAIM, Caller
 from tweezer.rpc.memberships import Memberships
 from tweezer.rpc.provider_keys import ProviderKeys
 from tweezer.rpc.settings import RpcSettings
-from tweezer.rpc.token_keys import FileKeys, KeySource
+from tweezer.rpc.token_keys import FileKeys, GivenKeys, KeySource
 
 #: How far a provider's clock may be off, in seconds.
 _CLOCKS_APART: Final = 10.0
@@ -34,9 +34,9 @@ class BuiltinIssuer(Issuer):
     """Our own: its tokens say everything."""
 
     def __init__(self, settings: RpcSettings) -> None:
-        super().__init__(
-            settings.token_issuer, settings.token_audience, FileKeys(settings.jwks_file)
-        )
+        given = settings.jwks
+        source = FileKeys(settings.jwks_file) if given is None else GivenKeys(given, "TWEEZER_JWKS")
+        super().__init__(settings.token_issuer, settings.token_audience, source)
 
     async def caller_of(self, claims: Mapping[str, Any]) -> tuple[Caller, float]:
         """Returns the user with the projects of the token."""

@@ -5,7 +5,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import httpx
 import orjson
 import structlog
 
@@ -105,6 +104,8 @@ class ProviderKeys:
 
 async def fetch_json(url: str) -> Any:
     """Gets a JSON document of bounded size; follows nothing."""
+    import httpx  # not at the top: few have a provider, and every process imports this module
+
     try:
         async with (
             httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False) as client,

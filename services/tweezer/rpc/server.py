@@ -9,6 +9,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tweezer.process.channels import server_keepalive_options
+from tweezer.process.notify import tell_ready
 from tweezer.process.run import StartFailed, background
 from tweezer.process.telemetry import Telemetry
 from tweezer.process.tls import Tls
@@ -22,7 +23,6 @@ from tweezer.rpc.health import Check, HealthLoop
 from tweezer.rpc.internal_callers import ByCertificate, ByKey, InternalCallers
 from tweezer.rpc.issuers import issuers_of
 from tweezer.rpc.memberships import AskedMemberships, Memberships
-from tweezer.rpc.service_key import ensure_service_key, read_service_key
 from tweezer.rpc.settings import RpcSettings
 from tweezer.rpc.verifier import TokenVerifier
 
@@ -58,15 +58,22 @@ def build_server(
             # Otherwise a second server could bind the same port and take half of the calls.
             ("grpc.so_reuseport", 0),
             *server_keepalive_options(settings),
+            *_connection_life(settings),
         ],
     )
+
+
+def _connection_life(settings: RpcSettings) -> list[tuple[str, int]]:
+    if settings.connection_life_s is None:
+        return []
+    # gRPC draws it at random around the value. Calls under way go on to their end.
+    return [("grpc.max_connection_age_ms", round(1000 * settings.connection_life_s))]
 
 
 def _internal_callers(settings: RpcSettings) -> InternalCallers:
     if settings.tls.mutual is not None:
         return ByCertificate()
-    ensure_service_key(settings.service_key_file)
-    return ByKey(read_service_key(settings.service_key_file))
+    return ByKey(*settings.service_keys.read())
 
 
 async def start_server(
@@ -84,6 +91,7 @@ async def start_server(
     servicer, port = await _start(server, address, service_names, tls, internal_address)
     for name in ("", *service_names):
         await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    tell_ready()
     return port
 
 

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from tweezer.rpc.oidc_settings import OidcSettings
+from tweezer.rpc.shared_keys import SharedKey, in_key_folder
 
 
 class RpcSettings(OidcSettings):
@@ -24,11 +25,24 @@ class RpcSettings(OidcSettings):
     """`iss` of the tokens of the built-in issuer."""
     token_audience: str = "tweezer"
     """`aud` of the tokens of the built-in issuer."""
+    jwks: str | None = None
+    """The public keys (JWKS) that tokens of the built-in issuer are checked with, in place of the
+    file: where services are on several machines. `tweezer keys make` makes them."""
+    jwks_file: Path = Field(default_factory=in_key_folder("jwks.json"))
+    """The file of these public keys; read again whenever it changes."""
+    service_key: SecretStr | None = None
+    """The key with which our processes call each other where they have no certificates, in place of
+    the file; random, 32 characters or more. After it others may stand, which are accepted too."""
+    service_key_file: Path = Field(default_factory=in_key_folder("service.key"))
+    """The file of that key. It is made in the data folder unless this names one."""
     user_calls_per_s: float = Field(default=1000.0, gt=0)
     """Calls that one user may make per second and process in the long run; more are turned away."""
     user_calls_burst: int = Field(default=5000, ge=1)
     """Calls that one user may make at once before that rate holds."""
 
+    connection_life_s: float | None = Field(default=None, gt=0)
+    """How long a caller's connection lasts, in seconds; then the caller looks again who is behind
+    the name that it calls, and new replicas get their share. For ever unless set."""
     max_public_calls: int = Field(default=1000, ge=1)
     """Calls for clients that a process handles at the same time before it turns more away."""
     max_internal_calls: int = Field(default=1000, ge=1)
@@ -54,11 +68,11 @@ class RpcSettings(OidcSettings):
         return self.job_address if self.tls.mutual is None else self.job_internal_address
 
     @property
-    def service_key_file(self) -> Path:
+    def service_keys(self) -> SharedKey:
         """The key with which our processes call each other."""
-        return self.data_dir / "keys" / "service.key"
-
-    @property
-    def jwks_file(self) -> Path:
-        """The public keys that tokens are checked with."""
-        return self.data_dir / "keys" / "jwks.json"
+        return SharedKey(
+            "TWEEZER_SERVICE_KEY",
+            self.service_key,
+            self.service_key_file,
+            "service_key_file" in self.model_fields_set,
+        )

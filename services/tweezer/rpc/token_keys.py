@@ -8,9 +8,13 @@ from typing import Any, Final, Protocol
 
 import jwt
 import orjson
+import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from tweezer.process.run import StartFailed
 from tweezer.rpc.errors import Unavailable
+
+log = structlog.get_logger(__name__)
 
 #: Signature algorithms that are accepted: asymmetric ones only, never `none` or HMAC.
 ALGORITHMS: Final = frozenset({"EdDSA", "ES256", "RS256"})
@@ -55,11 +59,38 @@ class FileKeys:
             found = self._path.stat()
             state = (found.st_mtime_ns, found.st_ino)  # the file is replaced, never rewritten
             if state != self._read_state:
-                self._keys = usable_keys(orjson.loads(self._path.read_bytes())["keys"])
                 self._read_state = state
+                self._keys = published_keys(self._path.read_bytes())
         except FileNotFoundError:
             raise Unavailable("the keys that tokens are checked with are not there yet") from None
+        except (OSError, ValueError) as error:
+            log.error("new public keys cannot be used", file=str(self._path), error=str(error))
+        if not self._keys:
+            raise Unavailable("there are no keys to check tokens with")
         return self._keys
+
+
+class GivenKeys:
+    """Keys that a setting holds."""
+
+    def __init__(self, text: str, setting: str) -> None:
+        try:
+            self._keys = published_keys(text)
+        except ValueError as error:
+            raise StartFailed(f"cannot use {setting}: {error}") from None
+
+    async def keys(self, wanted: str | None) -> TokenKeys:
+        """Returns the keys."""
+        return self._keys
+
+
+def published_keys(text: str | bytes) -> TokenKeys:
+    """Returns what can be used of the text of a JWKS; raises ValueError if it is none."""
+    document = orjson.loads(text)
+    published = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(published, list):
+        raise ValueError("this is no JWKS, an object with a list of `keys`")
+    return usable_keys(published)
 
 
 def usable_keys(published: Iterable[Any]) -> TokenKeys:

@@ -1,6 +1,8 @@
 """A database of the first release, with data, is brought up to date and goes on working."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from itertools import permutations
 from pathlib import Path
@@ -8,7 +10,9 @@ from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlmodel import SQLModel
 
@@ -16,7 +20,12 @@ from tweezer.batch.models import BatchTable
 from tweezer.batch.service import MIGRATIONS as BATCH_MIGRATIONS
 from tweezer.batch.store import decisions, reads
 from tweezer.batch.store import intents as batch_intents
-from tweezer.database.migrations import revisions_of, upgrade, upgrade_database
+from tweezer.database.migrations import (
+    newest_revision,
+    revisions_of,
+    upgrade,
+    upgrade_database,
+)
 from tweezer.database.opening import create_engine_of
 from tweezer.database.ownership import version_table
 from tweezer.identity import store as identity_store
@@ -251,3 +260,27 @@ def test_the_tables_of_another_program_are_left_alone(postgres_server) -> None:
     assert inspect(engine).get_table_names() == ["alembic_version"]
     engine.dispose()
     postgres_server.drop(url)
+
+
+@pytest.mark.parametrize("scripts", list(MIGRATIONS.values()), ids=MIGRATIONS)
+def test_the_names_of_the_files_tell_the_newest_migration(scripts: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(scripts))
+    assert newest_revision(scripts) == ScriptDirectory.from_config(config).get_current_head()
+
+
+def test_a_start_on_a_database_that_is_up_to_date_does_without_alembic(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'job.db'}"
+    program = (
+        "import sys; from pathlib import Path; from sqlalchemy import make_url; "
+        "from tweezer.database.migrations import upgrade_database; "
+        f"upgrade_database(make_url({url!r}), Path({str(JOB_MIGRATIONS)!r})); "
+        "print('alembic' in sys.modules)"
+    )
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", program], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        for _ in range(2)
+    ]
+    assert outputs == ["True", "False"]

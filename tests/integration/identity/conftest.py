@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+from sqlalchemy import URL
 
 from tweezer.database.opening import open_database
 from tweezer.identity import bootstrap
@@ -46,10 +47,21 @@ class House:
 
 
 @pytest.fixture
-def open_house(tmp_path: Path) -> Callable[..., Any]:
+def identity_database(
+    tmp_path: Path, backend: str, new_database: Callable[[Path, Path], URL]
+) -> dict[str, Any]:
+    """The settings that name the database of the test, where it is not the file of the default."""
+    if backend == "sqlite":
+        return {}
+    url = new_database(tmp_path / "identity.db", bootstrap.MIGRATIONS)
+    return {"identity_database_url": url.render_as_string(hide_password=False)}
+
+
+@pytest.fixture
+def open_house(tmp_path: Path, identity_database: dict[str, Any]) -> Callable[..., Any]:
     @asynccontextmanager
     async def run(**changed: Any) -> AsyncIterator[House]:
-        settings = IdentitySettings(data_dir=tmp_path, **changed)
+        settings = IdentitySettings(data_dir=tmp_path, **identity_database, **changed)
         first = bootstrap.bootstrap(settings)
         assert first is not None
         house = House(settings, first)

@@ -1,5 +1,7 @@
 """Operators say who may come in, and the tokens say so afterwards."""
 
+import asyncio
+
 import grpc
 import jwt
 import pytest
@@ -199,3 +201,32 @@ async def test_where_everybody_comes_from_a_provider_nobody_logs_in_here(open_ho
             ListProjectsRequest(), metadata=(("authorization", f"Bearer {own}"),)
         )
         assert await fails_with(call) == (Code.UNAUTHENTICATED, "the token is not valid")
+
+
+@pytest.mark.parametrize("way", ["RemoveUser", "RemoveMember", "AddMember"])
+async def test_of_operators_who_take_each_other_away_at_once_one_stays(house, way):
+    boss = await house.log_in()
+    project = house.first.project_id
+    names = [house.first.username, *(f"user{number}" for number in range(5))]
+    for name in names[1:]:
+        await house.admin.AddUser(pb.AddUserRequest(username=name, external_id=name), metadata=boss)
+        await house.admin.AddMember(
+            pb.AddMemberRequest(project_id=project, username=name, role=pb.ROLE_OPERATOR),
+            metadata=boss,
+        )
+
+    def taken_away(name):
+        if way == "RemoveUser":
+            request = pb.RemoveUserRequest(username=name)
+        elif way == "RemoveMember":
+            request = pb.RemoveMemberRequest(project_id=project, username=name)
+        else:
+            request = pb.AddMemberRequest(project_id=project, username=name)
+        return getattr(house.admin, way)(request, metadata=boss)
+
+    ends = await asyncio.gather(*map(taken_away, names), return_exceptions=True)
+    refused = [end for end in ends if isinstance(end, grpc.aio.AioRpcError)]
+    assert [error.code() for error in refused] == [Code.FAILED_PRECONDITION]
+    listed = (await house.admin.ListUsers(pb.ListUsersRequest(), metadata=boss)).users
+    operators = [u for u in listed if any(m.role == pb.ROLE_OPERATOR for m in u.memberships)]
+    assert len(operators) == 1

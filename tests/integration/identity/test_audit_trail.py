@@ -68,3 +68,34 @@ async def test_reading_is_not_recorded(house, lines, caplog):
     caplog.clear()
     await house.accounts.ListProjects(ListProjectsRequest(), metadata=boss)
     assert [r for r in caplog.records if r.name == LOGGER] == []
+
+
+async def test_every_change_of_who_may_come_in_is_recorded(house, lines):
+    boss = await house.log_in()
+    project = house.first.project_id
+    calls = {
+        "user added": ("AddUser", pb.AddUserRequest(username="ada", password="a secret word")),
+        "password set": (
+            "SetPassword",
+            pb.SetPasswordRequest(username="ada", password="another word"),
+        ),
+        "project added": ("AddProject", pb.AddProjectRequest(name="lab")),
+        "project priority set": (
+            "SetProjectPriority",
+            pb.SetProjectPriorityRequest(project_id=project, queue_priority=2),
+        ),
+        "member added": (
+            "AddMember",
+            pb.AddMemberRequest(project_id=project, username="ada"),
+        ),
+        "member removed": (
+            "RemoveMember",
+            pb.RemoveMemberRequest(project_id=project, username="ada"),
+        ),
+        "user removed": ("RemoveUser", pb.RemoveUserRequest(username="ada")),
+        "signing key rotated": ("RotateSigningKey", pb.RotateSigningKeyRequest()),
+    }
+    for event, (method, request) in calls.items():
+        await getattr(house.admin, method)(request, metadata=boss)
+        (line,) = lines(event)
+        assert (line["by"], line["outcome"]) == (house.first.user_id, "OK"), event

@@ -75,7 +75,7 @@ def test_each_data_folder_has_its_own_password(settings, tmp_path):
 def test_a_start_that_died_between_file_and_user_is_finished(settings, connect):
     """The file is written first: what it says must become true, or nobody could log in."""
     bootstrap.prepare(settings)
-    login = bootstrap._ensure_file(settings.connection_file)
+    login = bootstrap.ensure_first_login(settings.connection_file)
     assert users(connect) == []
     assert bootstrap.bootstrap(settings) == login
     assert users(connect) == [(login.user_id, login.username)]

@@ -1,10 +1,17 @@
 """Guessing passwords, and calling too often."""
 
+import asyncio
+
 import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from sqlalchemy import select
 
+from tweezer.database.migrations import upgrade_database
+from tweezer.database.opening import open_database
+from tweezer.identity.bootstrap import MIGRATIONS
+from tweezer.identity.models import FAILED_LOGIN
 from tweezer.identity.settings import IdentitySettings
 from tweezer.identity.throttle import LoginThrottle
 from tweezer.rpc.buckets import Buckets
@@ -18,8 +25,8 @@ HERE, THERE = "192.0.2.1", "192.0.2.2"
 class Clock:
     now = 1000.0
 
-    def __call__(self) -> float:
-        return self.now
+    def __call__(self) -> int:
+        return round(self.now * 1_000_000)
 
 
 @pytest.fixture
@@ -28,47 +35,82 @@ def clock():
 
 
 @pytest.fixture
-def throttle(tmp_path, clock):
+async def identity(tmp_path, new_database):
+    url = new_database(tmp_path / "identity.db", MIGRATIONS)
+    upgrade_database(url, MIGRATIONS)
+    database = open_database(url, 4)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def new_throttle(tmp_path, identity, clock):
     settings = IdentitySettings(
         data_dir=tmp_path, failed_logins_per_address=5, failed_login_address_pause_s=3.0, **LIMITS
     )
-    return LoginThrottle(settings, clock)
+    return lambda: LoginThrottle(settings, identity, clock)
 
 
-def wait_of(throttle, name, address=None):
+@pytest.fixture
+def throttle(new_throttle):
+    return new_throttle()
+
+
+async def wait_of(throttle, name, address=None):
     try:
-        throttle.admit(name, address)
+        await throttle.admit(name, address)
     except TooMuch as refused:
         return refused.retry_after_s
     return 0
 
 
-def test_a_name_rests_after_some_failures_and_then_gets_one_try_at_a_time(throttle, clock):
+async def test_a_name_rests_after_some_failures_and_then_gets_one_try_at_a_time(throttle, clock):
     for _ in range(3):
-        assert wait_of(throttle, "ada") == 0
-        throttle.failed("ada", None)
-    assert wait_of(throttle, "ada") == pytest.approx(30)
-    assert wait_of(throttle, "eve") == 0
+        assert await wait_of(throttle, "ada") == 0
+        await throttle.failed("ada", None)
+    assert await wait_of(throttle, "ada") == pytest.approx(30)
+    assert await wait_of(throttle, "eve") == 0
     clock.now += 30
-    assert wait_of(throttle, "ada") == 0
-    throttle.failed("ada", None)
-    assert wait_of(throttle, "ada") == pytest.approx(30)
+    assert await wait_of(throttle, "ada") == 0
+    await throttle.failed("ada", None)
+    assert await wait_of(throttle, "ada") == pytest.approx(30)
 
 
-def test_an_address_rests_whatever_the_names(throttle, clock):
+async def test_an_address_rests_whatever_the_names(throttle, clock):
     for number in range(5):
-        throttle.failed(f"user{number}", HERE)
-    assert wait_of(throttle, "somebody else", HERE) == pytest.approx(3)
-    assert wait_of(throttle, "somebody else", THERE) == 0
-    assert wait_of(throttle, "somebody else") == 0
+        await throttle.failed(f"user{number}", HERE)
+    assert await wait_of(throttle, "somebody else", HERE) == pytest.approx(3)
+    assert await wait_of(throttle, "somebody else", THERE) == 0
+    assert await wait_of(throttle, "somebody else") == 0
     clock.now += 3
-    assert wait_of(throttle, "somebody else", HERE) == 0
+    assert await wait_of(throttle, "somebody else", HERE) == 0
 
 
-def test_failures_at_the_same_time_are_paid_for_later(throttle):
-    for _ in range(13):
-        throttle.failed("ada", None)
-    assert wait_of(throttle, "ada") == pytest.approx(11 * 30)
+async def test_failures_at_the_same_time_are_paid_for_later(throttle):
+    await asyncio.gather(*(throttle.failed("ada", HERE) for _ in range(13)))
+    assert await wait_of(throttle, "ada") == pytest.approx(11 * 30)
+
+
+async def test_replicas_count_together_and_a_restart_forgets_nothing(new_throttle):
+    for throttle in (new_throttle(), new_throttle(), new_throttle()):
+        assert await wait_of(throttle, "ada") == 0
+        await throttle.failed("ada", HERE)
+    assert await wait_of(new_throttle(), "ada") == pytest.approx(30)
+
+
+async def test_what_is_over_is_deleted_and_names_are_not_stored(throttle, identity, clock):
+    def rows(connection):
+        return connection.execute(select(FAILED_LOGIN.c.key)).scalars().all()
+
+    for number in range(30):
+        await throttle.failed(f"my password {number}", HERE)
+    stored = await identity.read(rows)
+    assert len(stored) == 31
+    assert all(set(key) <= set("0123456789abcdef") for key in stored)
+    clock.now += 10_000
+    for _ in range(2):
+        await throttle.failed("ada", None)
+    assert len(await identity.read(rows)) == 1
 
 
 def test_what_is_remembered_is_bounded(clock):

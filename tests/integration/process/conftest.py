@@ -14,9 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
+from readiness import grpc_ready, http_ready
 
 from tweezer.cli.programs import max_independent_set
-from tweezer.cli.readiness import grpc_ready, http_ready
 from tweezer.identity.bootstrap import bootstrap
 from tweezer.identity.settings import IdentitySettings
 

@@ -30,8 +30,10 @@ class Handlers(program_grpc.ProgramServiceServicer, device_grpc.DeviceServiceSer
     def __init__(self) -> None:
         self.internal: Handle = _nothing
         self.public: Handle = _nothing
+        self.connections: set[str] = set()
 
     async def GetProgram(self, request: Any, context: Any) -> Any:
+        self.connections.add(context.peer())
         await self.internal()
         return program.GetProgramResponse(sequence="s")
 

@@ -1,5 +1,6 @@
 """Mutual TLS in front of a real server: who may call internal RPCs, and what clients see."""
 
+import json
 import re
 import shutil
 import socket
@@ -15,7 +16,7 @@ import pytest
 from tweezer.cli.authority import Authority
 from tweezer.internal.v1 import program_service_pb2 as program
 from tweezer.internal.v1 import program_service_pb2_grpc as program_grpc
-from tweezer.process.channels import open_channel
+from tweezer.process.channels import LOAD_BALANCING, channel_options, open_channel
 from tweezer.process.run import StartFailed
 from tweezer.rpc.access import ACCESS, Access
 from tweezer.rpc.channel import open_service_channel
@@ -41,6 +42,21 @@ class Devices(device_grpc.DeviceServiceServicer):
 
 class Batches(batch_grpc.BatchServiceServicer):
     pass
+
+
+class Counted(device_grpc.DeviceServiceServicer, program_grpc.ProgramServiceServicer):
+    """A replica that counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def ListPublicDevices(self, request: Any, context: Any) -> Any:
+        self.calls += 1
+        return device.ListPublicDevicesResponse(total_size=1)
+
+    async def GetProgram(self, request: Any, context: Any) -> Any:
+        self.calls += 1
+        return program.GetProgramResponse(sequence="s")
 
 
 @dataclass
@@ -230,6 +246,102 @@ def shown(address: str) -> str:
         certificate = secure.getpeercert(binary_form=True)
     assert certificate is not None
     return ssl.DER_cert_to_PEM_cert(certificate)
+
+
+# --- several replicas behind one address ----------------------------------------------------
+
+
+@dataclass
+class Replica:
+    """A server with certificates for names that are not its address."""
+
+    server: grpc.aio.Server
+    calls: Counted
+    public: str
+    internal: str
+
+
+@pytest.fixture
+async def replicas(tmp_path: Path) -> AsyncIterator[list[Replica]]:
+    """Two, each with a certificate of its own for the name that stands for both."""
+    authority = Authority(tmp_path / "tls")
+    found = []
+    for _ in range(2):
+        authority.certify(["tweezer.example"], anew=True)
+        settings = settings_of("batch", tmp_path / "tls", tmp_path / "data")
+        server, calls = build_server(settings), Counted()
+        device_grpc.add_DeviceServiceServicer_to_server(calls, server)
+        program_grpc.add_ProgramServiceServicer_to_server(calls, server)
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            internal = f"127.0.0.1:{held.getsockname()[1]}"
+        port = await start_server(
+            server, "127.0.0.1:0", [], tls=settings.tls, internal_address=internal
+        )
+        found.append(Replica(server, calls, f"127.0.0.1:{port}", internal))
+    yield found
+    for replica in found:
+        await replica.server.stop(None)
+
+
+def caller(tmp_path: Path, server_name: str | None) -> RpcSettings:
+    settings = settings_of("job", tmp_path / "tls", tmp_path / "data")
+    return settings.model_copy(update={"tls_server_name": server_name})
+
+
+def open_either(settings: RpcSettings, replicas: list[Replica], kind: str) -> grpc.aio.Channel:
+    """Opens a channel to both, as clients do or as our own processes do."""
+    if kind == "internal":
+        return open_service_channel(settings, ",".join(each.internal for each in replicas))
+    options = [
+        *channel_options(settings, 1024 * 1024),
+        ("grpc.service_config", json.dumps(LOAD_BALANCING)),
+    ]
+    public = ",".join(each.public for each in replicas)
+    return open_channel(public, settings.tls.authority, options=options)
+
+
+@pytest.mark.parametrize("kind", ["public", "internal"])
+async def test_calls_go_to_each_replica_in_turn_and_on_when_one_is_killed(
+    tmp_path: Path, replicas: list[Replica], kind: str
+) -> None:
+    call = {"public": list_devices, "internal": get_program}[kind]
+    async with open_either(caller(tmp_path, "tweezer.example"), replicas, kind) as channel:
+        while not all(each.calls.calls for each in replicas):  # until both connections are there
+            await call(channel)
+        before = [each.calls.calls for each in replicas]
+        for _ in range(10):
+            await call(channel)
+        assert [each.calls.calls - had for each, had in zip(replicas, before, strict=True)] == [
+            5
+        ] * 2
+        gone, left = replicas
+        await gone.server.stop(None)
+        before = [left.calls.calls]
+        for _ in range(10):
+            await call(channel)
+        assert left.calls.calls - before[0] == 10
+
+
+@pytest.mark.parametrize("kind", ["public", "internal"])
+async def test_replicas_without_the_name_get_no_call(
+    tmp_path: Path, replicas: list[Replica], kind: str
+) -> None:
+    call = {"public": list_devices, "internal": get_program}[kind]
+    async with (
+        open_either(caller(tmp_path, "other.example"), replicas, kind) as channel,
+        refused("UNAVAILABLE"),
+    ):
+        await call(channel)
+    assert [each.calls.calls for each in replicas] == [0, 0]
+
+
+def test_several_replicas_by_tls_need_a_name_for_all(
+    tmp_path: Path, replicas: list[Replica]
+) -> None:
+    for kind in ("public", "internal"):
+        with pytest.raises(StartFailed, match="needs TWEEZER_TLS_SERVER_NAME"):
+            open_either(caller(tmp_path, None), replicas, kind)
 
 
 def test_every_internal_service_has_its_callers() -> None:

@@ -20,7 +20,7 @@ async def test_calls_go_to_each_replica_in_turn_and_to_those_that_are_there(run_
         count(one, "one", calls)
         async with run_peer() as other:
             count(other, "other", calls)
-            address = f"ipv4:{one.address},{other.address}"
+            address = f"{one.address},{other.address}"
             channel = open_service_channel(one.settings, address)
             stub = ProgramServiceStub(channel)
             while len(calls) < 2:  # until both connections are there
@@ -34,3 +34,10 @@ async def test_calls_go_to_each_replica_in_turn_and_to_those_that_are_there(run_
             await stub.GetProgram(program.GetProgramRequest())
         assert calls == {"one": 20}
         await channel.close()
+
+
+async def test_connections_are_renewed_now_and_then_and_no_call_is_lost(run_peer) -> None:
+    """A caller that connects anew asks anew who is behind a name."""
+    async with run_peer(connection_life_s=0.05) as peer:
+        while len(peer.handlers.connections) < 4:
+            await peer.call_inside()

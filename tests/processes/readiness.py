@@ -5,16 +5,17 @@ import ssl
 from pathlib import Path
 from typing import Any, Final
 
+import grpc
+import httpx
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tweezer.process.channels import open_channel
+
 _RETRY: Final = 0.05
 
 
 async def grpc_ready(address: str, authority: Path | None = None) -> None:
     """Returns when the gRPC server at the address says that it serves."""
-    import grpc
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-    from tweezer.process.channels import open_channel
-
     options = [
         ("grpc.initial_reconnect_backoff_ms", 50),
         ("grpc.min_reconnect_backoff_ms", 50),
@@ -40,8 +41,6 @@ async def http_ready(url: str, authority: Path | None = None) -> None:
 
     HTTP has no call that waits for a server, so this asks again and again.
     """
-    import httpx
-
     trusted = True if authority is None else ssl.create_default_context(cafile=authority)
     async with httpx.AsyncClient(trust_env=False, verify=trusted) as client:
         while True:
