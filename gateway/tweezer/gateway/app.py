@@ -13,6 +13,7 @@ from tweezer.gateway.asgi.crash_guard import CrashGuard
 from tweezer.gateway.asgi.load_limit import LoadLimit, is_short, is_stream
 from tweezer.gateway.asgi.observed import Observed
 from tweezer.gateway.asgi.prefix import Prefix
+from tweezer.gateway.asgi.private_answers import PrivateAnswers
 from tweezer.gateway.asgi.request_id import RequestId
 from tweezer.gateway.calls import Backend
 from tweezer.gateway.documentation import describe
@@ -89,6 +90,7 @@ def create_app(
     app.add_middleware(CrashGuard)
     app.add_middleware(Observed, telemetry=telemetry)
     app.add_middleware(RequestId)
+    app.add_middleware(PrivateAnswers)
     return app
 
 

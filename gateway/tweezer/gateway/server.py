@@ -16,6 +16,7 @@ from tweezer.gateway.http_protocol import bounded_protocol
 from tweezer.gateway.settings import GatewaySettings
 from tweezer.gateway.stubs import open_stubs
 from tweezer.gateway.tls import server_context
+from tweezer.process.notify import tell_ready
 from tweezer.process.run import StartFailed
 from tweezer.process.telemetry import telemetry_of
 
@@ -44,6 +45,7 @@ async def serve(
             async with asyncio.TaskGroup() as group:
                 group.create_task(server.serve(sockets=[listener]))
                 log.info("listening", host=host, port=port)
+                tell_ready()
                 if listening is not None:
                     listening.set_result(port)
                 await stop.wait()
@@ -68,8 +70,11 @@ def build_server(settings: GatewaySettings, app: ASGIApp) -> uvicorn.Server:
             lifespan="off",
             # Each costs every request something, and the routes need none of them.
             access_log=False,
-            proxy_headers=False,
             server_header=False,
+            # Nor this one, where nobody is believed. Behind a load balancer, all log-ins that fail
+            # would otherwise count as those of one address.
+            proxy_headers=bool(settings.gateway_trusted_proxies),
+            forwarded_allow_ips=[str(each) for each in settings.gateway_trusted_proxies],
             log_config=None,
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=settings.gateway_shutdown_grace,

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Self
 
-from pydantic import AnyHttpUrl, Field, model_validator
+from pydantic import AnyHttpUrl, Field, IPvAnyNetwork, model_validator
 
 from tweezer.process.settings import ProcessSettings
 
@@ -21,6 +21,10 @@ class GatewaySettings(ProcessSettings):
     public_url: AnyHttpUrl | None = None
     """Base of the links that clients follow; absent takes it from each request. Needed behind a
     proxy that ends TLS or changes the host name."""
+
+    gateway_trusted_proxies: list[IPvAnyNetwork] = Field(default_factory=list)
+    """Networks of load balancers and proxies, a JSON list: they are believed from where and by what
+    scheme a request comes (X-Forwarded-For and -Proto). Others are not."""
 
     # The next three are named as in the settings of the gRPC services, so that one environment
     # serves all processes.

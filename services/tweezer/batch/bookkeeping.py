@@ -47,6 +47,8 @@ class ProjectLoad(BatchTable, table=True):
     project_id: str = Field(unique=True)
     batches: int = Field(sa_type=BigInteger)
     unfinished_jobs: int = Field(sa_type=BigInteger)
+    #: Of the sequences that count for it. Those of its results, JobService counts.
+    sequence_bytes: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
     last_activity_at: int = Field(sa_type=BigInteger)  #: when jobs were last taken in
 
 

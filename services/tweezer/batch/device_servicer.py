@@ -5,8 +5,7 @@ from typing import Any, Final
 
 from tweezer.batch.conversion import batch_to_message
 from tweezer.batch.devices.catalogue import Availability, Catalogue, Device
-from tweezer.batch.filters import queue_conditions, queue_order
-from tweezer.batch.paging import DEFAULT_COLUMN, read_page
+from tweezer.batch.filters import LARGEST_PAGE, queue_conditions, queue_order
 from tweezer.batch.store.device_pauses import paused_devices
 from tweezer.batch.store.reads import list_batches, mean_wait_s
 from tweezer.database.database import Database
@@ -14,6 +13,7 @@ from tweezer.database.timestamps import Clock, now_micros
 from tweezer.rpc.context import Context
 from tweezer.rpc.errors import NotFound
 from tweezer.rpc.identity import current_caller
+from tweezer.rpc.paging import DEFAULT_ORDER, read_page
 from tweezer.v1 import device_pb2
 from tweezer.v1.device_pb2 import DeviceAvailability, DeviceFilter
 from tweezer.v1.device_service_pb2 import (
@@ -70,7 +70,7 @@ class DeviceServicer(DeviceServiceServicer):
     async def ListQueue(self, request: ListQueueRequest, context: Context) -> ListQueueResponse:
         """Lists the batches of the caller's projects that wait for or run on a device."""
         device = self.existing(request.device_type)
-        paging = read_page(request.page, [DEFAULT_COLUMN])
+        paging = read_page(request.page, [DEFAULT_ORDER], LARGEST_PAGE)
         conditions = queue_conditions(device.device_type, current_caller().project_ids)
         rows, total = await self._database.scan(
             lambda c: list_batches(c, conditions, queue_order(), paging.size, paging.skip)
@@ -96,7 +96,7 @@ class DeviceServicer(DeviceServiceServicer):
     def _select(
         self, wanted: DeviceFilter, page: Page, *, only_public: bool
     ) -> tuple[list[Device], int]:
-        paging = read_page(page, _ORDER)
+        paging = read_page(page, _ORDER, LARGEST_PAGE)
         chosen = [
             device
             for device in self._catalogue

@@ -9,13 +9,16 @@ from sqlalchemy import ColumnElement, case, false, select
 from tweezer.batch.conversion import PRIORITY_FROM_MESSAGE, STATUS_FROM_MESSAGE
 from tweezer.batch.identifiers import canonical_uuid
 from tweezer.batch.models import BATCH, BATCH_TAG, QUEUE_PRIORITIES
-from tweezer.batch.paging import Paging
 from tweezer.database.timestamps import from_timestamp
 from tweezer.lifecycle import FINAL_BATCH_STATUSES, BatchStatus
 from tweezer.rpc.errors import InvalidInput
+from tweezer.rpc.paging import Paging
 from tweezer.v1.batch_pb2 import BatchFilter
 
 K = TypeVar("K")
+
+#: Most items of a page.
+LARGEST_PAGE: Final = 100
 
 #: Most values of one filter; databases bound how many a statement can take.
 MAX_VALUES: Final = 1000

@@ -44,6 +44,9 @@ class Program(BatchTable, table=True):
     #: Whether it is known which batches use it. It is not for those of the first release, which did
     #: not keep which sequences the jobs of a batch have: these are never deleted.
     tracked: bool = Field(sa_column_kwargs={"server_default": false()})
+    #: Size of the text, and the project that it counts for: the one that sent it first.
+    size: int | None = Field(sa_type=BigInteger)
+    project_id: str | None
 
 
 class JobProgram(BatchTable, table=True):

@@ -41,8 +41,8 @@ class NewJobs:
         return ((order, i, job) for order, (i, job) in enumerate(pairs, self.first_order))
 
 
-def enqueue_request(new: NewJobs) -> EnqueueJobsRequest:
-    """Returns what JobService is asked to hold."""
+def enqueue_request(new: NewJobs, sequence_bytes: int) -> EnqueueJobsRequest:
+    """Returns what JobService is asked to hold; it is told how much the project has stored here."""
     batch = new.batch
     request = EnqueueJobsRequest(
         batch=QueuedBatch(
@@ -60,6 +60,7 @@ def enqueue_request(new: NewJobs) -> EnqueueJobsRequest:
         ),
         addition_id=new.addition_id,
         create_time=to_timestamp(new.created_at),
+        sequence_bytes=sequence_bytes,
     )
     add = request.jobs.add  # a message that is made elsewhere would be copied
     for order, job_id, job in new.numbered():

@@ -116,7 +116,7 @@ async def running_service(
         metrics = BatchMetrics(telemetry.metrics, database)
         deliveries = Deliveries(WEBHOOK_DELIVERY)
         webhooks = await stack.enter_async_context(
-            delivery_loop(settings, database, deliveries, BatchNews())
+            delivery_loop(settings, database, deliveries, BatchNews(), telemetry.metrics)
         )
         changes = BatchChanges(also=webhooks.wake)
         progress = ProgressIntake(database, changes)
@@ -182,11 +182,16 @@ async def running_service(
 
         async with (
             background(
-                intents=intents.run(),
-                idle=idle.run(),
-                pauses=pauses.run(),
-                recovery=keep_going("recovery", recovery.run, DatabaseUnavailable),
-                webhooks=keep_going("webhooks", webhooks.run, DatabaseUnavailable),
+                **{
+                    name: keep_going(name, run, DatabaseUnavailable)
+                    for name, run in {
+                        "intents": intents.run,
+                        "idle": idle.run,
+                        "pauses": pauses.run,
+                        "recovery": recovery.run,
+                        "webhooks": webhooks.run,
+                    }.items()
+                },
                 replicas=database.listen(
                     Hearing(
                         ears={CHANGED: changes.hear},

@@ -7,13 +7,12 @@ from tweezer.batch.cancel_selection import CancelSelection
 from tweezer.batch.checks.admission import Admission
 from tweezer.batch.conversion import STATUS_TO_MESSAGE, batch_to_message, counts_to_message
 from tweezer.batch.deciding import Deciding
-from tweezer.batch.filters import ORDER_COLUMNS, conditions_of, order_of
+from tweezer.batch.filters import LARGEST_PAGE, ORDER_COLUMNS, conditions_of, order_of
 from tweezer.batch.former import FormerAnswers
 from tweezer.batch.identifiers import canonical_uuid
 from tweezer.batch.named_request import NamedRequests
 from tweezer.batch.new_batch import NewBatch
 from tweezer.batch.new_jobs import job_messages
-from tweezer.batch.paging import read_page
 from tweezer.batch.store.reads import find_batches_and_sequences, last_activity, list_batches
 from tweezer.batch.store.requests import FormerCall
 from tweezer.batch.taking_in import TakingIn
@@ -26,6 +25,7 @@ from tweezer.lifecycle import FINAL_BATCH_STATUSES, BatchStatus
 from tweezer.rpc.context import Context
 from tweezer.rpc.errors import InvalidInput
 from tweezer.rpc.identity import current_caller
+from tweezer.rpc.paging import read_page
 from tweezer.v1.batch_pb2 import Batch
 from tweezer.v1.batch_service_pb2 import (
     AddJobsRequest,
@@ -112,7 +112,7 @@ class BatchServicer(BatchServiceServicer):
         self, request: ListBatchesRequest, context: Context
     ) -> ListBatchesResponse:
         """Lists the batches of the caller's projects."""
-        paging = read_page(request.page, ORDER_COLUMNS)
+        paging = read_page(request.page, ORDER_COLUMNS, LARGEST_PAGE)
         conditions = conditions_of(request.filter, current_caller().project_ids)
         order = order_of(paging, request.filter)
         key = (request.filter.SerializeToString(deterministic=True), current_caller().project_ids)

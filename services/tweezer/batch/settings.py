@@ -28,6 +28,9 @@ class BatchSettings(IdentitySettings, WebhookSettings):
 
     max_sequence_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     """Largest sequence, in bytes of its text."""
+    max_sequence_ns: int = Field(default=1_000_000, ge=1)
+    """Longest duration of a sequence, in nanoseconds. Where variables decide it, jobs that are not
+    looked at in time are left to the execution service, which has a limit of its own."""
     max_jobs_per_batch: int = Field(default=10_000, ge=1)
     """Most jobs of one batch."""
     max_runs: int = Field(default=1_000_000, ge=1)
@@ -53,7 +56,8 @@ class BatchSettings(IdentitySettings, WebhookSettings):
     """Folder of more device files, `<DEVICE_TYPE>.json` and `.toml`; they add to or override those
     that are shipped."""
     device_atom_limits: dict[str, int] = Field(default_factory=dict)
-    """Largest register of a device type, in place of what its file says; a JSON object."""
+    """Largest register of a device type, in place of what its file says; a JSON object. Who raises
+    it raises TWEEZER_EXECUTION_LIMITS__MAX_ATOMS where the jobs run, too."""
 
     check_workers: int = Field(default=1, ge=1)
     """Processes that check sequences, each with Pulser in memory (about 200 MiB)."""

@@ -13,7 +13,7 @@ from tweezer.batch.new_batch import NewBatch, Owner, make_batch, make_repetition
 from tweezer.batch.new_jobs import NewJobs, checked_job, enqueue_request
 from tweezer.batch.store.additions import commit_addition, require_room, reserve_orders
 from tweezer.batch.store.create import create_batch
-from tweezer.batch.store.loads import require_capacity
+from tweezer.batch.store.loads import Load, require_capacity
 from tweezer.batch.store.requests import NamedRequest
 from tweezer.batch.store.rows import BatchRow
 from tweezer.batch.watch import BatchChanges
@@ -60,10 +60,10 @@ class TakingIn:
         named: NamedRequest | None = None,
     ) -> NewBatch:
         """Creates a batch with its first jobs."""
-        await self._require_capacity(project_id, 1, len(request.jobs))
+        load = await self._require_capacity(project_id, 1, len(request.jobs))
         checked = await self._admission.check(request)
         owner = await self._owner(project_id, user_id)
-        return await self._store(make_batch(request, checked, owner, self._clock()), named)
+        return await self._store(make_batch(request, checked, owner, self._clock()), load, named)
 
     async def add(
         self,
@@ -75,7 +75,7 @@ class TakingIn:
         """Adds jobs to an open batch: all of them or none."""
         if not batch.open:
             raise NotAllowedNow(f"batch {batch.id} is closed: no jobs can be added")
-        await self._require_capacity(batch.project_id, 0, len(jobs))
+        load = await self._require_capacity(batch.project_id, 0, len(jobs))
         checked = await self._admission.check_added(batch.device_type, sequence, jobs)
         require_room(batch.jobs_count, len(jobs), self._limits.jobs_per_batch)
         now = self._clock()
@@ -86,7 +86,7 @@ class TakingIn:
         new = NewJobs(
             batch, checked.device.exclusive, new_addition_id(), first_order, checked.jobs, now
         )
-        await self._queue.EnqueueJobs(enqueue_request(new))
+        await self._queue.EnqueueJobs(enqueue_request(new, load.sequence_bytes))
         crash_point("batch.add.enqueued")
         try:
             await self._database.write(
@@ -114,12 +114,12 @@ class TakingIn:
         jobs = [checked_job(job, parent_id=job.id) for job in await self._jobs_of(batch.id, wanted)]
         if not jobs:
             raise InvalidInput("filter", f"no job of batch {batch.id} matches")
-        await self._require_capacity(batch.project_id, 1, len(jobs))
+        load = await self._require_capacity(batch.project_id, 1, len(jobs))
         owner = await self._owner(batch.project_id, user_id)
         new = make_repetition(
             batch, sequence, jobs, owner, self._clock(), exclusive=device.exclusive
         )
-        return await self._store(new, named)
+        return await self._store(new, load, named)
 
     async def _jobs_of(self, batch_id: str, wanted: JobFilter) -> Sequence[QueuedJob]:
         request = ListBatchJobsRequest(batch_id=batch_id, filter=wanted)
@@ -136,14 +136,14 @@ class TakingIn:
     async def _owner(self, project_id: str, user_id: str) -> Owner:
         return Owner(user_id, project_id, await self._queue_priority_of(project_id))
 
-    async def _require_capacity(self, project_id: str, batches: int, jobs: int) -> None:
+    async def _require_capacity(self, project_id: str, batches: int, jobs: int) -> Load:
         # Before anything is checked or held; the transaction that stores it decides.
-        await self._database.read(
+        return await self._database.read(
             lambda c: require_capacity(c, project_id, batches, jobs, self._limits)
         )
 
-    async def _store(self, new: NewBatch, named: NamedRequest | None) -> NewBatch:
-        await self._queue.EnqueueJobs(enqueue_request(new.jobs))
+    async def _store(self, new: NewBatch, load: Load, named: NamedRequest | None) -> NewBatch:
+        await self._queue.EnqueueJobs(enqueue_request(new.jobs, load.sequence_bytes))
         crash_point("batch.create.enqueued")
         try:
             await self._database.write(lambda c: create_batch(c, new, self._limits, named))

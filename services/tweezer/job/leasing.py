@@ -123,7 +123,12 @@ class Leasing:
         keys = await self._keys(results)
         await self._results.put({key: results[token] for token, key in keys.items()})
         crash_point("job.results.put")
-        keyed = [replace(ending, result_key=keys.get(ending.token)) for ending in ends]
+        keyed = [
+            replace(ending, result_key=key, result_bytes=len(results[ending.token]))
+            if (key := keys.get(ending.token)) is not None
+            else ending
+            for ending in ends
+        ]
         ended = await to_the_end(self._end(keyed))
         return ended.refused
 

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Select
 from tweezer.database.database import Database
 from tweezer.database.totals import Totals
 from tweezer.job.filters import selection
-from tweezer.job.paging import DEFAULT_PAGE, Page
+from tweezer.job.paging import Page
 from tweezer.job.store import reads
+from tweezer.rpc.paging import DEFAULT_SIZE
 from tweezer.v1 import job_pb2
 
 #: Largest filter whose statements are kept, in bytes of its message.
@@ -47,7 +48,7 @@ class Listing:
         conditions = wanted.SerializeToString(deterministic=True)
         make = _kept if len(conditions) <= _LARGEST_KEPT else _statements
         statements = make(conditions, projects, page)
-        if statements.few and page.size <= DEFAULT_PAGE:
+        if statements.few and page.size <= DEFAULT_SIZE:
             return await self._database.read(lambda c: _read(c, statements, page, _count_anew))
         key = (conditions, projects)
         return await self._database.scan(

@@ -5,7 +5,7 @@ CHECK constraints repeat what the life cycle promises, so that the database refu
 """
 
 from collections.abc import Iterable
-from typing import ClassVar, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -14,8 +14,6 @@ from sqlalchemy import (
     ColumnElement,
     ForeignKey,
     Index,
-    Integer,
-    MetaData,
     SmallInteger,
     Table,
     UniqueConstraint,
@@ -23,8 +21,10 @@ from sqlalchemy import (
     literal_column,
     not_,
 )
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
+from tweezer.job.base import JobTable, counted_key
+from tweezer.job.bookkeeping import PROJECT_STORAGE
 from tweezer.job.conditions import (
     has_unfinished,
     keeps_result,
@@ -37,6 +37,8 @@ from tweezer.job.conditions import (
 from tweezer.lifecycle import FINAL_JOB_STATUSES, JobStatus
 from tweezer.webhooks.models import Delivery, delivery_rules, index_deliveries
 
+__all__ = ["PROJECT_STORAGE", "JobTable"]  # beside what is defined here
+
 #: Channels through which jobs come in, as the contract spells them.
 ORIGINS: Final = ("CLIENT", "AZURE", "OVH", "UNKNOWN")
 
@@ -44,21 +46,9 @@ ORIGINS: Final = ("CLIENT", "AZURE", "OVH", "UNKNOWN")
 LEASED_JOB_STATUSES: Final = frozenset({JobStatus.RUNNING, JobStatus.CANCELING})
 
 
-def _sequence() -> Column[int]:
-    """Returns a key that counts up and never repeats: it is also the age of a row."""
-    counted = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts INTEGER columns only
-    return Column("seq", counted, primary_key=True, autoincrement=True)
-
-
 def _one_of(column: str, values: Iterable[str]) -> str:
     # Not IN: SQLite builds a table for its list at every row, which doubles the time of an insert.
     return "(" + " OR ".join(f"{column} = '{value}'" for value in sorted(values)) + ")"
-
-
-class JobTable(SQLModel):
-    """Base of the tables, with metadata of its own: other services have theirs."""
-
-    metadata: ClassVar[MetaData] = MetaData()
 
 
 class QueuedBatch(JobTable, table=True):
@@ -85,7 +75,7 @@ class QueuedBatch(JobTable, table=True):
         {"sqlite_autoincrement": True},
     )
 
-    seq: int = Field(sa_column=_sequence())
+    seq: int = Field(sa_column=counted_key())
     id: str = Field(unique=True)
     project_id: str
     user_id: str
@@ -121,7 +111,7 @@ class QueuedAddition(JobTable, table=True):
     __tablename__ = "queued_addition"
     __table_args__ = ({"sqlite_autoincrement": True},)
 
-    seq: int = Field(sa_column=_sequence())
+    seq: int = Field(sa_column=counted_key())
     id: str = Field(unique=True)
     batch_id: str = Field(sa_column_args=(ForeignKey("queued_batch.id"),), index=True)
     first_order: int  #: creation order of the first job; the others follow without gaps
@@ -136,7 +126,7 @@ class PausedDevice(JobTable, table=True):
     __tablename__ = "paused_device"
     __table_args__ = ({"sqlite_autoincrement": True},)
 
-    seq: int = Field(sa_column=_sequence())
+    seq: int = Field(sa_column=counted_key())
     device_type: str = Field(unique=True)
 
 
@@ -180,7 +170,7 @@ class Job(JobTable, table=True):
         {"sqlite_autoincrement": True},
     )
 
-    seq: int = Field(sa_column=_sequence())
+    seq: int = Field(sa_column=counted_key())
     id: str = Field(unique=True)
     batch_id: str = Field(sa_column_args=(ForeignKey("queued_batch.id"),))
     creation_order: int
@@ -205,6 +195,8 @@ class Job(JobTable, table=True):
     progress: int
     errors: str | None  #: JSON list of sentences
     result_key: str | None  #: where the result is in the result store
+    #: Its size; unknown of results that are older than the column, until the sweep has seen them.
+    result_bytes: int | None = Field(sa_type=BigInteger)
     slurm_job_id: str | None
     slurm_cluster_name: str | None
 
@@ -228,7 +220,7 @@ class WebhookDelivery(Delivery, JobTable, table=True):
     __tablename__ = "webhook_delivery"
     __table_args__ = delivery_rules()
 
-    seq: int = Field(sa_column=_sequence())
+    seq: int = Field(sa_column=counted_key())
 
 
 QUEUED_BATCH: Final[Table] = JobTable.metadata.tables["queued_batch"]

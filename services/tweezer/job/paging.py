@@ -7,14 +7,11 @@ from typing import Any, Final
 from sqlalchemy import Column, ColumnElement
 
 from tweezer.job.models import JOB
-from tweezer.rpc.errors import InvalidInput
+from tweezer.rpc.paging import read_page
 from tweezer.v1 import paging_pb2
 
 #: The most items of a page.
 LARGEST_PAGE: Final = 1000
-
-#: How many there are when nothing is asked for.
-DEFAULT_PAGE: Final = 100
 
 #: Columns to order by, under their names in the REST API.
 ORDERS: Final[Mapping[str, Column[Any]]] = {
@@ -28,8 +25,6 @@ ORDERS: Final[Mapping[str, Column[Any]]] = {
     "progress": JOB.c.progress,
     "id": JOB.c.id,
 }
-
-_DEFAULT_ORDER: Final = "created_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +52,5 @@ class Page:
 
 def page_of(message: paging_pb2.Page) -> Page:
     """Reads a page from a request, or raises InvalidInput."""
-    if not 0 <= message.size <= LARGEST_PAGE:
-        raise InvalidInput("limit", f"must be between 1 and {LARGEST_PAGE}.")
-    if message.skip < 0:
-        raise InvalidInput("offset", "must not be negative.")
-    column = ORDERS.get(message.order_by or _DEFAULT_ORDER)
-    if column is None:
-        raise InvalidInput("order_by", f"must be one of {', '.join(ORDERS)}.")
-    if message.direction not in paging_pb2.SortDirection.values():
-        raise InvalidInput("order_by_direction", "must be ASC or DESC.")
-    descending = message.direction != paging_pb2.SORT_DIRECTION_ASC
-    return Page(message.size or DEFAULT_PAGE, message.skip, column, descending)
+    read = read_page(message, ORDERS, LARGEST_PAGE)
+    return Page(read.size, read.skip, ORDERS[read.column], not read.ascending)

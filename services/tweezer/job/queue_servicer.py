@@ -99,6 +99,7 @@ def _addition(request: pb.EnqueueJobsRequest, check_at: int) -> Addition:
         jobs=[_job(job) for job in request.jobs],
         created_at=from_timestamp(request.create_time),
         check_at=check_at,
+        sequence_bytes=request.sequence_bytes,
     )
 
 

@@ -11,6 +11,7 @@ from tweezer.database.timestamps import Clock
 from tweezer.job.filters import in_batch
 from tweezer.job.intake import Intake
 from tweezer.job.signals import Signals, to_the_end
+from tweezer.job.storage_limit import StorageLimit
 from tweezer.job.store import enqueue, intents, pauses, reads
 from tweezer.job.store.enqueue import Addition
 from tweezer.job.store.intents import Intent
@@ -24,12 +25,23 @@ log = structlog.get_logger(__name__)
 class Queueing:
     """Changes the queue as BatchService says, and wakes those who wait for it."""
 
-    def __init__(self, database: Database, intake: Intake, signals: Signals, clock: Clock) -> None:
-        self._database, self._intake = database, intake
+    def __init__(
+        self,
+        database: Database,
+        intake: Intake,
+        storage: StorageLimit,
+        signals: Signals,
+        clock: Clock,
+    ) -> None:
+        self._database, self._intake, self._storage = database, intake, storage
         self._signals, self._clock = signals, clock
 
     async def enqueue(self, addition: Addition) -> None:
-        """Stores the jobs of an addition, held; raises TooMuch when too many wait already."""
+        """Stores the jobs of an addition, held.
+
+        TooMuch when too many wait already, or their project has too much stored.
+        """
+        await self._storage.admit(addition.batch.project_id, addition.sequence_bytes)
         await self._intake.admit(addition.jobs_count)
         await to_the_end(self._enqueue(addition))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -81,7 +81,23 @@ class ResultSweep:
         if not old:
             return []
         owners = await self._owners(set(old.values()))
+        await self._record_sizes(part, old, owners)
         return [key for key, job_id in old.items() if not _owned(key, owners.get(job_id))]
+
+    async def _record_sizes(
+        self, part: Sequence[StoredObject], jobs: Mapping[str, str], owners: Mapping[str, Owner]
+    ) -> None:
+        """Makes up for results that were stored before sizes were."""
+        sizes = {
+            job_id: each.size
+            for each in part
+            if (job_id := jobs.get(each.key)) is not None
+            and (owner := owners.get(job_id)) is not None
+            and owner.key == each.key
+            and not owner.knows_size
+        }
+        if sizes:
+            await self._database.write(lambda c: result_rows.record_sizes(c, sizes))
 
     async def _owners(self, job_ids: Collection[str]) -> dict[str, Owner]:
         return await self._database.scan(lambda c: result_rows.owners(c, job_ids))

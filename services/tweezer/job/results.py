@@ -1,4 +1,4 @@
-"""The result store: one object for each result, in a folder or, through the same calls, in S3.
+"""The result store: one object for each result, in a folder or in a bucket of S3.
 
 Each lease has a key of its own. A worker whose lease is lost can therefore never overwrite the
 result of another, and whoever ends the lease without using the object can remove it:
@@ -14,7 +14,7 @@ What slips through all the same is found by the sweep, which asks the rows who o
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Final
 import obstore
 import structlog
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, ObjectStore
 
 from tweezer.job.outcomes import HeldJob
-from tweezer.process.run import StartFailed
+from tweezer.job.result_backing import Backing, StoreLink
+from tweezer.job.result_folder import Folder
+from tweezer.job.store_errors import summary
 from tweezer.rpc.errors import Unavailable
 
 if TYPE_CHECKING:  # not there at run time
@@ -68,21 +69,19 @@ class StoredObject:
 
     key: str
     changed_at: int
+    size: int
 
 
 class ResultStore:
     """Puts, sends and removes result files."""
 
-    def __init__(self, store: ObjectStore, folder: Path | None = None) -> None:
-        self._store, self._folder = store, folder
+    def __init__(self, backing: Backing) -> None:
+        self._backing, self._store = backing, backing.store
 
     @classmethod
     def in_folder(cls, folder: Path) -> "ResultStore":
         """Opens a store in a folder, which is made if need be."""
-        try:
-            return cls(LocalStore(folder, mkdir=True, automatic_cleanup=True), folder)
-        except (BaseError, OSError) as error:
-            raise StartFailed(f"cannot keep results in {folder}: {error}") from error
+        return cls(Folder(folder))
 
     async def put(self, results: Mapping[str, bytes]) -> None:
         """Stores results by key; raises Unavailable when the store does not take all of them."""
@@ -90,7 +89,8 @@ class ResultStore:
 
         async def put(key: str, result: bytes) -> None:
             async with slots:
-                await obstore.put_async(self._store, key, result)
+                # By one request, so that no crash leaves parts of an object in a bucket.
+                await obstore.put_async(self._store, key, result, use_multipart=False)
 
         puts = (put(key, result) for key, result in results.items())
         ends = await asyncio.gather(*puts, return_exceptions=True)
@@ -105,7 +105,7 @@ class ResultStore:
         try:
             found = await obstore.get_async(self._store, key)
         except FileNotFoundError:
-            self._require_folder()
+            await self._require()
             raise ResultGone(key) from None
         except (BaseError, OSError) as error:
             raise _unavailable("give results", error) from error
@@ -113,11 +113,15 @@ class ResultStore:
 
     async def objects(self, prefix: str | None = None) -> AsyncIterator[Sequence[StoredObject]]:
         """Lists objects in small parts; raises Unavailable when the store does not."""
-        self._require_folder()
+        await self._require()
         with _as_unavailable("list results"):
             async for part in obstore.list(self._store, prefix, chunk_size=_LISTED_AT_ONCE):
                 yield [
-                    StoredObject(each["path"], round(each["last_modified"].timestamp() * 1_000_000))
+                    StoredObject(
+                        each["path"],
+                        round(each["last_modified"].timestamp() * 1_000_000),
+                        each["size"],
+                    )
                     for each in part
                 ]
 
@@ -138,13 +142,18 @@ class ResultStore:
             found = await asyncio.gather(*map(is_there, asked))
         gone = [key for key, there in zip(asked, found, strict=True) if not there]
         if gone:
-            self._require_folder()
+            await self._require()
         return gone
 
-    def _require_folder(self) -> None:
+    async def link(self, key: str) -> StoreLink | None:
+        """Returns a link to a result that the store answers, if it can; it need not be there."""
+        with _as_unavailable("sign links"):
+            return await self._backing.link(key)
+
+    async def _require(self) -> None:
         """Raises Unavailable when the store as a whole is gone, so that nothing in it is."""
-        if self._folder is not None and not self._folder.is_dir():
-            raise _unavailable("exist", FileNotFoundError(self._folder))
+        with _as_unavailable("exist"):
+            await self._backing.require()
 
     async def remove_all(self, prefix: str) -> int:
         """Removes every result under a prefix and returns their number."""
@@ -157,13 +166,10 @@ class ResultStore:
     async def remove_unfinished(self, before: int) -> int:
         """Removes what crashes have left of results that were being put, and returns their number.
 
-        In a folder an object is written under another name first, which no list shows. Other
-        stores have nothing of the kind.
+        In a folder an object is written under another name first, which no list shows.
         """
-        if self._folder is None:
-            return 0
         with _as_unavailable("remove unfinished results"):
-            return await asyncio.to_thread(_remove_drafts, self._folder, before)
+            return await self._backing.remove_drafts(before)
 
     async def remove(self, keys: Iterable[str]) -> None:
         """Removes results that nobody owns, where they exist.
@@ -171,23 +177,20 @@ class ResultStore:
         A store that refuses costs space, nothing else: what decided that nobody owns them is
         already recorded. So this is logged and not raised.
         """
-        for key in keys:
-            try:
-                await obstore.delete_async(self._store, key)
-            except FileNotFoundError:
-                continue
-            except (BaseError, OSError) as error:
-                log.warning("a result that nobody owns is left behind", key=key, error=str(error))
+        slots = asyncio.Semaphore(_AT_ONCE)
 
+        async def remove(key: str) -> None:
+            async with slots:
+                try:
+                    await obstore.delete_async(self._store, key)
+                except FileNotFoundError:
+                    return
+                except (BaseError, OSError) as error:
+                    log.warning(
+                        "a result that nobody owns is left behind", key=key, error=summary(error)
+                    )
 
-def _remove_drafts(folder: Path, before: int) -> int:
-    removed = 0
-    for draft in folder.glob("*/*/*.json#*"):
-        with suppress(FileNotFoundError):  # it has just got its name
-            if draft.stat().st_mtime_ns // 1000 < before:
-                draft.unlink()
-                removed += 1
-    return removed
+        await asyncio.gather(*map(remove, keys))
 
 
 @contextmanager
@@ -199,7 +202,7 @@ def _as_unavailable(what: str) -> Iterator[None]:
 
 
 def _unavailable(what: str, error: Exception) -> Unavailable:
-    log.error(f"the result store does not {what}", error=str(error))
+    log.error(f"the result store does not {what}", error=summary(error))
     return Unavailable("the result store is not available at present")
 
 

@@ -33,10 +33,11 @@ from tweezer.job.reading import Reading
 from tweezer.job.recovery import Recovery
 from tweezer.job.replicas import hearing
 from tweezer.job.result_streams import ResultStreams
-from tweezer.job.results import ResultStore
+from tweezer.job.result_url import open_results
 from tweezer.job.servicer import JobServicer
 from tweezer.job.settings import JobSettings
 from tweezer.job.signals import Signals
+from tweezer.job.storage_limit import StorageLimit
 from tweezer.job.store import leases
 from tweezer.job.store.announcements import JobNews
 from tweezer.job.tickets import TicketOffice
@@ -89,10 +90,10 @@ async def _serve(
     async with (
         _database(settings) as database,
         open_service_channel(settings, settings.batch_internal) as channel,
-        delivery_loop(settings, database, deliveries, JobNews()) as webhooks,
+        delivery_loop(settings, database, deliveries, JobNews(), telemetry.metrics) as webhooks,
     ):
         signals.progress.also = webhooks.wake
-        results = ResultStore.in_folder(settings.results_dir)
+        results = await open_results(settings)
         metrics = JobMetrics(telemetry.metrics)
         QueueGauges(telemetry.metrics, database)
         leasing = Leasing(database, results, signals, clock, settings.max_attempts, metrics)
@@ -103,8 +104,8 @@ async def _serve(
                 Cancelling(database, signals, clock, settings.cancel_wait_s),
                 Programs(ProgramServiceStub(channel)),
                 results,
-                TicketOffice.with_key_file(
-                    settings.result_ticket_key_file, settings.result_link_lifetime_s
+                TicketOffice.with_keys(
+                    settings.result_ticket_keys, settings.result_link_lifetime_s
                 ),
                 ResultStreams(settings.max_result_streams),
             ),
@@ -112,6 +113,7 @@ async def _serve(
                 Queueing(
                     database,
                     Intake(database, settings.max_unfinished_jobs, clock),
+                    StorageLimit(database, settings.max_stored_bytes_per_project),
                     signals,
                     clock,
                 ),

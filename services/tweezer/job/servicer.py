@@ -89,6 +89,9 @@ class JobServicer(JobServiceServicer):
             raise NotFound(_no_longer_stored(job_id))
         if place.key is None:
             return pb.GetResultLinkResponse()
+        link = await self._results.link(place.key)
+        if link is not None:
+            return pb.GetResultLinkResponse(url=link.url, expire_time=to_timestamp(link.expires_at))
         ticket = self._tickets.issue(job_id)
         return pb.GetResultLinkResponse(
             ticket=ticket.text, expire_time=to_timestamp(ticket.expires_at)

@@ -1,14 +1,14 @@
 """Tickets for results: whoever has one may download one result, for a while."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import jwt
 
 from tweezer.database.timestamps import Clock, now_micros
 from tweezer.rpc.errors import NotFound
-from tweezer.rpc.service_key import ensure_service_key, read_service_key
+from tweezer.rpc.shared_keys import SharedKey
 
 _ALGORITHM: Final = "HS256"
 
@@ -27,14 +27,21 @@ class Ticket:
 class TicketOffice:
     """Issues and checks tickets."""
 
-    def __init__(self, key: str, lifetime_s: int, clock: Clock = now_micros) -> None:
+    def __init__(
+        self,
+        key: str,
+        lifetime_s: int,
+        clock: Clock = now_micros,
+        earlier_keys: Sequence[str] = (),
+    ) -> None:
         self._key, self._lifetime_s, self._clock = key, lifetime_s, clock
+        self._accepted = (key, *earlier_keys)
 
     @classmethod
-    def with_key_file(cls, key_file: Path, lifetime_s: int) -> "TicketOffice":
-        """Opens an office whose key is in a file, which is made if need be."""
-        ensure_service_key(key_file)
-        return cls(read_service_key(key_file), lifetime_s)
+    def with_keys(cls, keys: SharedKey, lifetime_s: int) -> "TicketOffice":
+        """Opens an office with the first of the keys; tickets of the others stay good."""
+        key, *earlier = keys.read()
+        return cls(key, lifetime_s, earlier_keys=earlier)
 
     def issue(self, job_id: str) -> Ticket:
         """Returns a ticket for the result of a job."""
@@ -44,14 +51,20 @@ class TicketOffice:
 
     def job_of(self, ticket: str) -> str:
         """Returns the job that a ticket is for, or raises NotFound."""
-        try:
-            claims = jwt.decode(
-                ticket,
-                self._key,
-                algorithms=[_ALGORITHM],
-                audience=_AUDIENCE,
-                options={"require": ["sub", "aud", "exp"]},
-            )
-        except jwt.PyJWTError:
-            raise NotFound("this link is not valid or has expired") from None
-        return str(claims["sub"])
+        for key in self._accepted:
+            try:
+                return str(_checked(ticket, key)["sub"])
+            except jwt.PyJWTError:
+                continue
+        raise NotFound("this link is not valid or has expired")
+
+
+def _checked(ticket: str, key: str) -> dict[str, Any]:
+    claims: dict[str, Any] = jwt.decode(
+        ticket,
+        key,
+        algorithms=[_ALGORITHM],
+        audience=_AUDIENCE,
+        options={"require": ["sub", "aud", "exp"]},
+    )
+    return claims

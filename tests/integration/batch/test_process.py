@@ -17,29 +17,32 @@ from tweezer.v1.device_service_pb2 import ListPublicDevicesRequest
 
 
 @pytest.fixture
-def backend():
-    return "sqlite"
-
-
-@pytest.fixture
 def port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
 
 
+def environment(place, port):
+    urls = {"BATCH": place.settings.batch_database, "IDENTITY": place.settings.identity_database}
+    return {
+        **os.environ,
+        **{
+            f"TWEEZER_{name}_DATABASE_URL": url.render_as_string(hide_password=False)
+            for name, url in urls.items()
+        },
+        "TWEEZER_DATA_DIR": str(place.settings.data_dir),
+        "TWEEZER_BATCH_LISTEN": f"127.0.0.1:{port}",
+        "TWEEZER_JOB_ADDRESS": place.settings.job_address,
+        "TWEEZER_STOP_GRACE_S": "2",
+    }
+
+
 @asynccontextmanager
 async def process(place, port):
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tweezer.batch"),
-        env={
-            **os.environ,
-            "TWEEZER_DATA_DIR": str(place.settings.data_dir),
-            "TWEEZER_BATCH_LISTEN": f"127.0.0.1:{port}",
-            "TWEEZER_JOB_ADDRESS": place.settings.job_address,
-            "TWEEZER_STOP_ON_STDIN_CLOSE": "true",
-            "TWEEZER_STOP_GRACE_S": "2",
-        },
+        env={**environment(place, port), "TWEEZER_STOP_ON_STDIN_CLOSE": "true"},
         stdin=asyncio.subprocess.PIPE,
     )
     try:
@@ -105,11 +108,7 @@ async def test_it_says_when_it_cannot_listen(place, port):
     async with process(place, port):
         second = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tweezer.batch"),
-            env={
-                **os.environ,
-                "TWEEZER_DATA_DIR": str(place.settings.data_dir),
-                "TWEEZER_BATCH_LISTEN": f"127.0.0.1:{port}",
-            },
+            env=environment(place, port),
             stderr=asyncio.subprocess.PIPE,
         )
         _, errors = await asyncio.wait_for(second.communicate(), 60)

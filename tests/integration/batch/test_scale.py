@@ -9,13 +9,13 @@ from sqlalchemy import event, func, select, text
 
 from tweezer.batch.filters import ORDER_COLUMNS, conditions_of, order_of
 from tweezer.batch.models import BATCH
-from tweezer.batch.paging import Paging
 from tweezer.batch.service import prepare
 from tweezer.batch.settings import BatchSettings
 from tweezer.batch.store import clean_up, loads, requests
 from tweezer.batch.store.reads import list_batches, page_query
 from tweezer.database.sqlite import create_sqlite_engine
 from tweezer.database.timestamps import to_timestamp
+from tweezer.rpc.paging import Paging
 from tweezer.v1.batch_pb2 import BatchFilter, BatchStatus, QueuePriority
 
 PROJECT = "11111111-1111-4111-8111-111111111111"

@@ -11,7 +11,6 @@ from sqlalchemy.dialects import postgresql
 
 from tweezer.batch.filters import conditions_of, order_of, queue_conditions, queue_order
 from tweezer.batch.models import BATCH, BatchTable
-from tweezer.batch.paging import Paging
 from tweezer.batch.service import MIGRATIONS, prepare
 from tweezer.batch.settings import BatchSettings
 from tweezer.batch.store import (
@@ -26,6 +25,7 @@ from tweezer.batch.store import (
 )
 from tweezer.database.sqlite import create_sqlite_engine
 from tweezer.database.timestamps import to_timestamp
+from tweezer.rpc.paging import Paging
 from tweezer.v1.batch_pb2 import BatchFilter, BatchStatus
 
 PROJECT = "11111111-1111-4111-8111-111111111111"

@@ -309,6 +309,65 @@ def member(issuer: Issuer) -> tuple[tuple[str, str]]:
     return issuer.credentials(PROJECT)
 
 
+# --- the result store -----------------------------------------------------------------------
+
+
+class ResultFolder:
+    """The folder of the results, seen past the service."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings: dict[str, Any] = {}
+
+    def results(self) -> list[str]:
+        return [str(path.relative_to(self.folder)) for path in self.folder.rglob("*.json")]
+
+    def remove(self, key: str) -> None:
+        (self.folder / key).unlink()
+
+
+class ResultBucket:
+    """The bucket of the results, seen past the service."""
+
+    def __init__(self, bucket: Any) -> None:
+        self.bucket = bucket
+        self.settings = {"result_store_url": bucket.url}
+
+    def results(self) -> list[str]:
+        return self.bucket.results()
+
+    def remove(self, key: str) -> None:
+        self.bucket.remove(key)
+
+
+@pytest.fixture
+def result_place() -> str:
+    """Where results are kept; a file of tests that are about both overrides it."""
+    return "folder"
+
+
+@pytest.fixture
+def s3_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    from s3_server import CREDENTIALS
+
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def stored(
+    request: pytest.FixtureRequest, result_place: str, tmp_path: Path
+) -> Iterator[ResultFolder | ResultBucket]:
+    """The result store of the test."""
+    if result_place == "folder":
+        yield ResultFolder(tmp_path / "results")
+        return
+    request.getfixturevalue("s3_credentials")
+    bucket = request.getfixturevalue("s3_server").bucket()
+    yield ResultBucket(bucket)
+    bucket.remove_all()
+
+
 # --- the service ----------------------------------------------------------------------------
 
 
@@ -453,7 +512,11 @@ async def run_service(settings: JobSettings) -> AsyncIterator[JobProcess]:
 
 @pytest.fixture
 def run_jobs(
-    tmp_path: Path, batch_server: BatchServer, issuer: Issuer, job_database: URL
+    tmp_path: Path,
+    batch_server: BatchServer,
+    issuer: Issuer,
+    job_database: URL,
+    stored: ResultFolder | ResultBucket,
 ) -> RunJobs:
     """Runs a job service on the folder of the test; may be used again after it has ended."""
 
@@ -464,6 +527,7 @@ def run_jobs(
             "batch_address": batch_server.address,
             "progress_interval_s": 0,
             "lease_grace_s": 0,
+            **stored.settings,
         }
         if job_database.get_backend_name() != "sqlite":
             facts["job_database_url"] = job_database.render_as_string(hide_password=False)

@@ -110,7 +110,7 @@ async def test_results_that_a_crash_left_are_removed_by_the_sweep(process, datab
 
     results = ResultStore.in_folder(process.settings.results_dir)
     with pytest.raises(Killed):
-        await Forgetting(database, Ending(results._store)).forget([gone.batch.id])
+        await Forgetting(database, Ending(results._backing)).forget([gone.batch.id])
     assert (rows(process, "job"), len(files(process))) == (1, 4)
     sweep = ResultSweep(
         database,

@@ -64,7 +64,8 @@ def lease_one(tables) -> tuple[HeldJob, str]:
 def end(tables, job: HeldJob, token: str, outcome: Outcome = Outcome.RESULT) -> str:
     key = result_key(job, token)
     put_at = key if outcome is Outcome.RESULT else None
-    ending = Ending(token, outcome, reason="No.", result_key=put_at)
+    size = None if put_at is None else 2
+    ending = Ending(token, outcome, reason="No.", result_key=put_at, result_bytes=size)
     tables(lambda c: endings.end(c, [ending], 3, 3_000))
     return key
 

@@ -44,6 +44,7 @@ def test_a_plain_sequence():
         virtual=True,
         qpu_refusal="To be sent to a QPU, the device of the sequence "
         "must be a real device, instance of 'Device'.",
+        duration_ns=100,
     )
 
 
@@ -125,3 +126,61 @@ def test_why_a_sequence_is_not_for_a_qpu():
     device = pulser.AnalogDevice
     facts = facts_of(driven(register.with_automatic_layout(device), device))
     assert (facts.virtual, facts.qpu_refusal) == (False, None)
+
+
+def parametrised():
+    sequence = pulser.Sequence(pulser.Register.square(2, spacing=6, prefix="q"), pulser.MockDevice)
+    sequence.declare_channel("ch", "rydberg_global")
+    return sequence
+
+
+def times_and_heights(sequence):
+    height = sequence.declare_variable("height")
+    step = sequence.declare_variable("step", dtype=int)
+    pulse = pulser.Pulse.ConstantDetuning(pulser.BlackmanWaveform(2 * step + 100, height), 0, 0)
+    sequence.add(pulse, "ch")
+
+
+def areas(sequence):
+    area = sequence.declare_variable("area")
+    wave = pulser.BlackmanWaveform.from_max_val(2.0, area)
+    sequence.add(pulser.Pulse.ConstantDetuning(wave, 0, 0), "ch")
+
+
+def phases(sequence):
+    phase, shift = sequence.declare_variable("phase"), sequence.declare_variable("shift")
+    pulse = pulser.Pulse.ConstantPulse(100, 1, shift, phase, post_phase_shift=shift)
+    sequence.add(pulse, "ch")
+
+
+def delays(sequence):
+    sequence.declare_variable("idle")
+    sequence.delay(sequence.declare_variable("wait", dtype=int), "ch")
+
+
+@pytest.mark.parametrize(
+    ("add", "timed_by"),
+    [
+        (times_and_heights, ("step",)),
+        (areas, ("area",)),
+        (phases, ("phase",)),
+        (delays, ("wait",)),
+    ],
+)
+def test_variables_that_may_change_the_duration(add, timed_by):
+    sequence = parametrised()
+    add(sequence)
+    facts = facts_of(sequence)
+    assert facts.duration_ns is None
+    assert facts.timed_by == timed_by
+
+
+def test_durations_are_measured_as_far_as_there_is_time(monkeypatch):
+    sequence = parametrised()
+    delays(sequence)
+    text = sequence.to_abstract_repr()
+    values = [json.dumps({"idle": 0, "wait": wait}) for wait in (100, -1, 300)]
+    measured = pulser_checks.measure_durations(text, values)
+    assert measured == {"durations_ns": [100, None, 300]}
+    monkeypatch.setattr(pulser_checks, "_BUILDING_S", -1.0)
+    assert pulser_checks.measure_durations(text, values) == {"durations_ns": [100]}

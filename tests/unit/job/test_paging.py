@@ -44,7 +44,7 @@ def test_bounds_are_named_as_in_rest(field: str, asked: dict[str, object]) -> No
 
 
 def test_the_largest_page_is_told() -> None:
-    with pytest.raises(InvalidInput, match=r"^limit: must be between 1 and 1000\.$"):
+    with pytest.raises(InvalidInput, match=r"^limit: must be 1 to 1000, not 1001$"):
         page_of(paging_pb2.Page(size=1001))
 
 

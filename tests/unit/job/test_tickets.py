@@ -4,6 +4,7 @@ import jwt
 import pytest
 
 from tweezer.database.timestamps import now_micros
+from tweezer.job.settings import JobSettings
 from tweezer.job.tickets import TicketOffice
 from tweezer.rpc.errors import NotFound
 
@@ -61,8 +62,18 @@ def test_a_token_that_the_key_signed_for_something_else_is_refused() -> None:
 
 
 def test_the_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
-    file = tmp_path / "keys" / "result-tickets.key"
-    first = TicketOffice.with_key_file(file, HOUR)
-    second = TicketOffice.with_key_file(file, HOUR)
+    keys = JobSettings(data_dir=tmp_path).result_ticket_keys
+    first = TicketOffice.with_keys(keys, HOUR)
+    second = TicketOffice.with_keys(keys, HOUR)
     assert second.job_of(first.issue(JOB).text) == JOB
-    assert file.stat().st_mode & 0o777 == 0o600
+    assert keys.file == tmp_path / "keys" / "result-tickets.key"
+    assert keys.file.stat().st_mode & 0o777 == 0o600
+
+
+def test_links_of_an_earlier_key_stay_good_while_it_is_given() -> None:
+    before, after = TicketOffice("o" * 32, HOUR), TicketOffice("n" * 32, HOUR)
+    between = TicketOffice("n" * 32, HOUR, earlier_keys=["o" * 32])
+    assert between.job_of(before.issue(JOB).text) == JOB
+    assert after.job_of(between.issue(JOB).text) == JOB
+    refusal(after, before.issue(JOB).text)
+    refusal(between, TicketOffice("x" * 32, HOUR).issue(JOB).text)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import grpc
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,17 +39,33 @@ class CrashGuard:
             # There is nobody left to answer.
             log.debug("the caller went away", route=route_of(scope))
         except asyncio.CancelledError:
-            if scope["type"] != "http" or started:
+            if scope["type"] != "http":
                 raise
+            if started:
+                log.info("an answer is cut off: the process stops", route=route_of(scope))
+                return  # unfinished: see below
             answer = jsend.failure(503, "the service is stopping", headers=HEADERS[503])
             await answer(scope, receive, send)
         except Exception as error:
-            if scope["type"] != "http" or started:
-                # The server breaks the connection, so that half an answer is not taken for one.
+            if scope["type"] != "http":
                 raise
+            if started:
+                # Unfinished: the server breaks the connection, so that half an answer is not taken
+                # for one.
+                _log_broken_off(error, route_of(scope))
+                return
             request_id = scope["state"]["request_id"]
             # Not the path: that of a result is the right to download it.
             route = route_of(scope)
             log.error("unexpected error", request_id=request_id, route=route, exc_info=error)
             answer = jsend.failure(500, "internal error", request_id=request_id)
             await answer(scope, receive, send)
+
+
+def _log_broken_off(error: Exception, route: str | None) -> None:
+    # The framework raises an error of its own when it is too late for an error answer.
+    cause = error if error.__cause__ is None else error.__cause__
+    if isinstance(cause, grpc.aio.AioRpcError):  # a service went away, which it says itself
+        log.warning("an answer broke off", route=route, grpc_code=cause.code().name)
+    else:
+        log.error("an answer broke off", route=route, exc_info=error)

@@ -11,6 +11,7 @@ from tweezer.batch.checks.admitted import (
     CheckedProgram,
 )
 from tweezer.batch.checks.device_choice import device_of_sequences, device_of_type
+from tweezer.batch.checks.durations import check_duration, check_durations
 from tweezer.batch.checks.facts import Refused
 from tweezer.batch.checks.fields import check_configuration, check_tags, check_webhook
 from tweezer.batch.checks.jobs import check_job, check_program
@@ -107,6 +108,7 @@ class Admission:
         facts = await _blaming(field, self._programs.check_sequence(text, program_hash))
         if not facts.has_instructions:
             raise InvalidInput(field, "the sequence tells no channel to do anything")
+        check_duration(field, facts.duration_ns, self._settings.max_sequence_ns)
         return CheckedProgram(program_hash, text, facts)
 
     async def _check_job_programs(self, jobs: Sequence[NewJob]) -> dict[int, CheckedProgram]:
@@ -153,6 +155,8 @@ class Admission:
                     values_beside_sequence=values_beside_sequence,
                 )
             )
+        if program is not None and program.facts.duration_ns is None:
+            await check_durations(self._programs, program, checked, self._settings.max_sequence_ns)
         return checked
 
 

@@ -37,6 +37,10 @@ class ProgramFacts:
     """Whether its device is one that no machine could be."""
     qpu_refusal: str | None
     """Why Pulser would not send it to a QPU."""
+    duration_ns: int | None = None
+    """How long it lasts; None when variables may decide."""
+    timed_by: tuple[str, ...] = ()
+    """Variables that may have a say in how long it lasts."""
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -52,4 +56,6 @@ class ProgramFacts:
             has_instructions=content["has_instructions"],
             virtual=content["virtual"],
             qpu_refusal=content["qpu_refusal"],
+            duration_ns=content["duration_ns"],
+            timed_by=tuple(content["timed_by"]),
         )

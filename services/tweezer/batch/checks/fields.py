@@ -20,6 +20,8 @@ def check_tags(tags: Iterable[str], max_tags: int, max_length: int) -> list[str]
     for index, tag in enumerate(unique):
         if not 1 <= len(tag) <= max_length:
             raise InvalidInput(f"tags[{index}]", f"must have 1 to {max_length} characters")
+        if "\0" in tag:
+            raise InvalidInput(f"tags[{index}]", "must not contain the character U+0000")
     return unique
 
 

@@ -3,8 +3,10 @@
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, TypeVar
+
+import orjson
 
 from tweezer.batch.checks.facts import ProgramFacts, Refused
 from tweezer.batch.checks.workers import CheckWorkers
@@ -25,6 +27,7 @@ class Programs:
         self._workers, self._settings = workers, settings
         self._facts: _Remembered[ProgramFacts] = _Remembered(settings.programs_remembered)
         self._configurations: _Remembered[bool] = _Remembered(settings.programs_remembered)
+        self._durations: _Remembered[list[int | None]] = _Remembered(settings.programs_remembered)
 
     async def check_sequence(self, text: str, program_hash: str) -> ProgramFacts:
         """Returns what is to know of a sequence, or raises Refused."""
@@ -43,6 +46,22 @@ class Programs:
         built = await self._workers.ask("build", text=text, variables_json=variables_json)
         sequence: str = built["sequence"]
         return sequence
+
+    async def durations(
+        self, text: str, program_hash: str, values: Mapping[str, str]
+    ) -> list[int | None]:
+        """Returns how long a sequence lasts with the first of some sets of values, in ns.
+
+        None stands for what is not known. The keys of `values` tell the sets apart as far as the
+        duration is concerned.
+        """
+        key = f"{program_hash}:{content_hash(orjson.dumps(list(values)).decode())}"
+        return await self._durations.get(key, lambda: self._measure(text, list(values.values())))
+
+    async def _measure(self, text: str, variables_json: list[str]) -> list[int | None]:
+        measured = await self._workers.ask("durations", text=text, variables_json=variables_json)
+        durations: list[int | None] = measured["durations_ns"]
+        return durations
 
     async def _inspect(self, text: str) -> ProgramFacts:
         content = await self._workers.ask(

@@ -5,7 +5,9 @@ schema errors all occur), so in these steps any error of Pulser counts as a refu
 """
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Items
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -17,12 +19,16 @@ from pulser.register.mappable_reg import MappableRegister
 
 from tweezer.batch.checks.facts import Refused
 from tweezer.batch.checks.sentences import one_line, sentence_of
+from tweezer.batch.checks.timing import timed_by
 
 T = TypeVar("T")
 
 #: Deserialised sequences that are kept for building, and the longest text of one.
 SEQUENCES_KEPT: Final = 32
 LONGEST_KEPT: Final = 256 * 1024
+
+#: How long sequences may be built to see how long they last, in seconds of computing.
+_BUILDING_S: Final = 1.0
 
 
 def inspect_sequence(text: str, max_variables: int, max_values: int) -> dict[str, Any]:
@@ -48,6 +54,8 @@ def inspect_sequence(text: str, max_variables: int, max_values: int) -> dict[str
         "has_instructions": not sequence.is_empty(),
         "virtual": isinstance(sequence.device, VirtualDevice),
         "qpu_refusal": _qpu_refusal(sequence),
+        "duration_ns": None if sequence.is_parametrized() else sequence.get_duration(),
+        "timed_by": timed_by(content.get("operations")) if sequence.is_parametrized() else [],
     }
 
 
@@ -80,6 +88,29 @@ def build_sequence(text: str, variables_json: str) -> dict[str, Any]:
         return _read(text).build(**variables).to_abstract_repr(skip_validation=True)
 
     return {"sequence": _blaming("set of values", build)}
+
+
+def measure_durations(text: str, variables_json: Items[str]) -> dict[str, Any]:
+    """Returns how long a sequence lasts with each of some sets of values, in ns.
+
+    Those that it cannot be built with, and those there is no time for, are left out: what runs the
+    job looks again.
+    """
+    return {"durations_ns": list(_durations(text, variables_json))}
+
+
+def _durations(text: str, variables_json: Items[str]) -> Iterator[int | None]:
+    until = time.process_time() + _BUILDING_S
+    sequence = _read(text)
+    for values in variables_json:
+        try:
+            yield sequence.build(**_json_object(values)).get_duration()
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - see the module's text
+            yield None
+        if time.process_time() > until:
+            return
 
 
 def forget_sequences() -> None:

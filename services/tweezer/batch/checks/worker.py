@@ -43,6 +43,7 @@ def serve(connection: Connection, memory_bytes: int, cpu_s: int) -> None:
         "sequence": pulser_checks.inspect_sequence,
         "configuration": pulser_checks.inspect_configuration,
         "build": pulser_checks.build_sequence,
+        "durations": pulser_checks.measure_durations,
     }
     _limit_memory(memory_bytes)
     connection.send_bytes(READY)

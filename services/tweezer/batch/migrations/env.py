@@ -3,7 +3,7 @@
 from alembic import context
 
 from tweezer.batch.models import BatchTable
-from tweezer.database.migrations import connection_of, version_table_of
+from tweezer.database.alembic_run import connection_of, version_table_of
 
 context.configure(
     connection=connection_of(context.config),

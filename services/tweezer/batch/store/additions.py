@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from tweezer.batch.limits import Limits
 from tweezer.batch.models import ADDITION, BATCH
 from tweezer.batch.new_jobs import NewJobs
-from tweezer.batch.store.loads import add_load
+from tweezer.batch.store.loads import Load, add_load
 from tweezer.batch.store.programs import hold_programs, keep_programs, store_job_programs
 from tweezer.batch.store.requests import NamedRequest, claim_request
 from tweezer.batch.store.state import lock, want
@@ -93,13 +93,13 @@ def commit_addition(
     if state is None or not state.open:
         raise _closed(batch_id)
     require_room(state.jobs_count, added, limits.jobs_per_batch)
-    keep_programs(connection, texts, now)
+    kept_bytes = keep_programs(connection, texts, state.project_id, now)
     hold_programs(connection, new.program_hashes)
     store_job_programs(connection, state.seq, new.program_hashes)
     span = Span(new.first_order, added)
     store_addition(connection, batch_id, new.addition_id, state.intent_version + 1, span, now)
     want(connection, state, state.intent, now, added=added)
-    add_load(connection, state.project_id, 0, added, limits, now)
+    add_load(connection, state.project_id, Load(0, added, kept_bytes), limits, now)
 
 
 def store_addition(

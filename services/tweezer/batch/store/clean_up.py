@@ -9,7 +9,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
-    and_,
     bindparam,
     delete,
     func,
@@ -27,7 +26,7 @@ from tweezer.batch.models import (
     PROJECT_LOAD,
     unacknowledged,
 )
-from tweezer.batch.store.loads import drop_batches
+from tweezer.batch.store.loads import drop_batches, drop_sequences
 
 
 class EndedBatch(NamedTuple):
@@ -126,10 +125,12 @@ _LOCK_PROGRAMS: Final = (
     .with_for_update()
 )
 
-_DELETE_UNUSED: Final = delete(PROGRAM).where(
-    and_(
+_DELETE_UNUSED: Final = (
+    delete(PROGRAM)
+    .where(
         PROGRAM.c.hash.in_(bindparam("hashes", expanding=True)), PROGRAM.c.tracked, ~_SHARED, ~_OWN
     )
+    .returning(PROGRAM.c.project_id, PROGRAM.c.size)
 )
 
 
@@ -187,7 +188,13 @@ def delete_unused_programs(connection: Connection, hashes: Collection[str]) -> i
     """Deletes those of these sequences that no batch uses, and returns their number."""
     wanted = {"hashes": sorted(hashes)}
     connection.execute(_LOCK_PROGRAMS, wanted)
-    return connection.execute(_DELETE_UNUSED, wanted).rowcount
+    deleted = connection.execute(_DELETE_UNUSED, wanted).all()
+    freed: Counter[str] = Counter()
+    for project_id, size in deleted:
+        if project_id is not None:
+            freed[project_id] += size
+    drop_sequences(connection, freed)
+    return len(deleted)
 
 
 def delete_given_up(connection: Connection, before: int) -> int:

@@ -9,7 +9,7 @@ from tweezer.batch.models import BATCH
 from tweezer.batch.new_batch import NewBatch
 from tweezer.batch.store.additions import Span, store_addition
 from tweezer.batch.store.decisions import insert_tags
-from tweezer.batch.store.loads import add_load
+from tweezer.batch.store.loads import Load, add_load
 from tweezer.batch.store.programs import hold_programs, keep_programs, store_job_programs
 from tweezer.batch.store.requests import NamedRequest, claim_request
 
@@ -29,7 +29,7 @@ def create_batch(
     row, now = new.batch, new.batch.created_at
     if named is not None:
         claim_request(connection, named, row.id, new.jobs.addition_id, now)
-    keep_programs(connection, new.texts, now)
+    kept_bytes = keep_programs(connection, new.texts, row.project_id, now)
     hold_programs(connection, new.program_hashes)
     batch_seq: int = connection.execute(
         _INSERT_BATCH,
@@ -49,4 +49,4 @@ def create_batch(
     store_addition(connection, row.id, new.jobs.addition_id, FIRST_INTENT, span, now)
     insert_tags(connection, batch_seq, new.tags)
     store_job_programs(connection, batch_seq, new.jobs.program_hashes)
-    add_load(connection, row.project_id, 1, row.jobs_count, limits, now)
+    add_load(connection, row.project_id, Load(1, row.jobs_count, kept_bytes), limits, now)

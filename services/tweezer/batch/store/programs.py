@@ -11,7 +11,9 @@ from tweezer.rpc.errors import Unavailable
 
 #: `ON CONFLICT` is the same in both databases, but SQLAlchemy keeps it in their dialects.
 _INSERT: Final[Mapping[str, Any]] = {
-    kind.dialect().name: kind.insert(PROGRAM).on_conflict_do_nothing(index_elements=["hash"])
+    kind.dialect().name: kind.insert(PROGRAM)
+    .on_conflict_do_nothing(index_elements=["hash"])
+    .returning(PROGRAM.c.size)
     for kind in (sqlite, postgresql)
 }
 
@@ -35,16 +37,24 @@ _AT_ONCE: Final = 1000
 _FIND: Final = select(PROGRAM.c.sequence).where(PROGRAM.c.hash == bindparam("hash"))
 
 
-def keep_programs(connection: Connection, texts: Mapping[str, str], now: int) -> None:
-    """Stores sequences by hash, those that are not there yet."""
-    if texts:
-        connection.execute(
-            _INSERT[connection.dialect.name],
-            [
-                {"hash": program_hash, "sequence": text, "created_at": now, "tracked": True}
-                for program_hash, text in sorted(texts.items())  # all lock in one order
-            ],
-        )
+def keep_programs(
+    connection: Connection, texts: Mapping[str, str], project_id: str, now: int
+) -> int:
+    """Stores sequences by hash, those that are not there yet, and returns their size in bytes."""
+    if not texts:
+        return 0
+    rows = [
+        {
+            "hash": program_hash,
+            "sequence": text,
+            "created_at": now,
+            "tracked": True,
+            "size": len(text.encode()),
+            "project_id": project_id,
+        }
+        for program_hash, text in sorted(texts.items())  # all lock in one order
+    ]
+    return sum(connection.execute(_INSERT[connection.dialect.name], rows).scalars())
 
 
 def hold_programs(connection: Connection, hashes: Iterable[str]) -> None:

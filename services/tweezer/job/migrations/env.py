@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from tweezer.database.migrations import connection_of, version_table_of
+from tweezer.database.alembic_run import connection_of, version_table_of
 from tweezer.job.models import JobTable
 
 context.configure(

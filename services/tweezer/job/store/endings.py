@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Update, bindparam, select, update
 from tweezer.database.bell import ring, ring_for
 from tweezer.job.models import JOB
 from tweezer.job.outcomes import HeldJob, Outcome, Verdict, exhausted, judge, loss
-from tweezer.job.store import words
+from tweezer.job.store import storage, words
 from tweezer.job.store.changes import columns_in
 from tweezer.job.store.counts import Tally
 from tweezer.job.tokens import job_number
@@ -33,6 +33,7 @@ class Ending:
     outcome: Outcome
     reason: str | None = None  #: of a failure or a loss
     result_key: str | None = None  #: where the result was put
+    result_bytes: int | None = None  #: its size
     slurm_job_id: str | None = None
     slurm_cluster_name: str | None = None
 
@@ -114,6 +115,7 @@ class _Changes:
         self._max_attempts, self._now = max_attempts, now
         self._groups: dict[tuple[JobEvent, JobStatus], list[dict[str, object]]] = defaultdict(list)
         self._tally = Tally()
+        self._stored: list[tuple[str, int]] = []  # sizes of results by project
         self._returned = False
 
     def add(self, job: HeldJob, event: JobEvent, ending: Ending | None) -> None:
@@ -123,13 +125,17 @@ class _Changes:
         # The end of a job also lets an exclusive device go on.
         self._returned |= job.exclusive or (job.ready and target is JobStatus.PENDING)
         final = target in FINAL_JOB_STATUSES
+        result = ending if event is JobEvent.COMPLETE else None
+        if result and result.result_bytes:
+            self._stored.append((job.project_id, result.result_bytes))
         self._groups[event, job.status].append(
             {
                 "number": job.seq,
                 "held_token": job.lease_token,
                 "now": self._now,
                 "sentences": self._errors(job, event, ending),
-                "put_at": ending.result_key if ending and event is JobEvent.COMPLETE else None,
+                "put_at": result.result_key if result else None,
+                "size": result.result_bytes if result else None,
                 "last_token": ending.token if ending else job.ended_token,
                 "last_outcome": ending.outcome.value if ending else job.ended_outcome,
                 "cluster_job": ending.slurm_job_id if ending and final else None,
@@ -154,6 +160,7 @@ class _Changes:
             if changed != len(rows):
                 raise RuntimeError(f"{len(rows)} locked jobs, but {changed} took {event}")
         self._tally.write(connection, self._now)
+        storage.count(connection, self._stored)
         return self._returned
 
 
@@ -177,6 +184,7 @@ def _end(event: JobEvent, source: JobStatus) -> Update:
             **columns_in(transitions(event)[source], bindparam("now")),
             errors=bindparam("sentences"),
             result_key=bindparam("put_at"),
+            result_bytes=bindparam("size"),
             ended_token=bindparam("last_token"),
             ended_outcome=bindparam("last_outcome"),
             slurm_job_id=bindparam("cluster_job"),

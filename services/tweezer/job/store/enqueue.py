@@ -76,6 +76,7 @@ class Addition:
     jobs: Sequence[NewJob]
     created_at: int
     check_at: int
+    sequence_bytes: int = 0  #: of all sequences of the project
 
 
 class OrderTaken(Exception):

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 
 from tweezer.job.conditions import unfinished
 from tweezer.job.models import JOB, QUEUED_ADDITION, QUEUED_BATCH
+from tweezer.job.store import storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,12 @@ def forget(connection: Connection, batch_id: str) -> Forgotten:
     project_id, not_final = batch
     if not_final:
         return Forgotten(gone=False)
-    jobs = connection.execute(_DELETE_JOBS, {"named": batch_id}).rowcount
+    jobs = connection.execute(_DELETE_JOBS, {"named": batch_id}).all()
     connection.execute(_DELETE_ADDITIONS, {"named": batch_id})
     connection.execute(_DELETE_BATCH, {"named": batch_id})
-    return Forgotten(gone=True, project_id=project_id, jobs=jobs)
+    freed = sum(size or 0 for removed_at, size in jobs if removed_at is None)
+    storage.count(connection, [(project_id, -freed)])
+    return Forgotten(gone=True, project_id=project_id, jobs=len(jobs))
 
 
 _BATCH: Final = (
@@ -37,7 +40,12 @@ _BATCH: Final = (
     .where(QUEUED_BATCH.c.id == bindparam("named"))
     .with_for_update()
 )
-_DELETE_JOBS: Final = delete(JOB).where(JOB.c.batch_id == bindparam("named"))
+_DELETE_JOBS: Final = (
+    delete(JOB)
+    .where(JOB.c.batch_id == bindparam("named"))
+    # Nothing is computed here: SQLite 3.40 takes any column of a row that it deletes for NOT NULL.
+    .returning(JOB.c.result_removed_at, JOB.c.result_bytes)
+)
 _DELETE_ADDITIONS: Final = delete(QUEUED_ADDITION).where(
     QUEUED_ADDITION.c.batch_id == bindparam("named")
 )

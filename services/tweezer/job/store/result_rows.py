@@ -1,6 +1,6 @@
 """Which results the rows say are stored."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, select, tuple_, update
 
 from tweezer.job.conditions import keeps_result
 from tweezer.job.models import JOB
+from tweezer.job.store import storage
 
 #: Rows in one step of a clean-up: it must not hold up the workers' calls.
 AT_ONCE: Final = 500
@@ -29,15 +30,25 @@ class Owner:
 
     key: str | None  #: of the result that is kept
     lease_token: str | None  #: of the worker that may be about to bring one
+    knows_size: bool = True  #: of the result that is kept
 
 
 def owners(connection: Connection, job_ids: Collection[str]) -> dict[str, Owner]:
     """Returns the owners of results among some jobs, by identifier; unknown jobs own nothing."""
     rows = connection.execute(_OWNERS, {"named": list(job_ids)})
     return {
-        id_: Owner(key if removed_at is None else None, token)
-        for id_, key, removed_at, token in rows
+        id_: Owner(key if removed_at is None else None, token, size is not None)
+        for id_, key, removed_at, token, size in rows
     }
+
+
+def record_sizes(connection: Connection, sizes: Mapping[str, int]) -> None:
+    """Records how large results are of which that is not known, by job."""
+    stored: list[tuple[str, int]] = []
+    for job_id, size in sorted(sizes.items()):
+        found = connection.execute(_RECORD_SIZE, {"named": job_id, "size": size})
+        stored += [(project_id, size) for project_id in found.scalars()]
+    storage.count(connection, stored)
 
 
 def stored(
@@ -57,11 +68,14 @@ def stored(
 
 def record_removal(connection: Connection, results: Sequence[StoredResult], now: int) -> None:
     """Records that results are no longer stored; their jobs stay as they are otherwise."""
-    connection.execute(_RECORD_REMOVAL, {"numbers": [each.seq for each in results], "now": now})
+    removed = connection.execute(
+        _RECORD_REMOVAL, {"numbers": [each.seq for each in results], "now": now}
+    )
+    storage.count(connection, [(project_id, -(size or 0)) for project_id, size in removed])
 
 
 _OWNERS: Final = select(
-    JOB.c.id, JOB.c.result_key, JOB.c.result_removed_at, JOB.c.lease_token
+    JOB.c.id, JOB.c.result_key, JOB.c.result_removed_at, JOB.c.lease_token, JOB.c.result_bytes
 ).where(JOB.c.id.in_(bindparam("named", expanding=True)))
 _STORED: Final = (
     select(JOB.c.end_at, JOB.c.seq, JOB.c.id, JOB.c.result_key)
@@ -73,8 +87,15 @@ _STORED: Final = (
     .order_by(JOB.c.end_at, JOB.c.seq)
     .limit(AT_ONCE)
 )
+_RECORD_SIZE: Final = (
+    update(JOB)
+    .where(JOB.c.id == bindparam("named"), JOB.c.result_bytes.is_(None), keeps_result(JOB))
+    .values(result_bytes=bindparam("size"))
+    .returning(JOB.c.project_id)
+)
 _RECORD_REMOVAL: Final = (
     update(JOB)
     .where(JOB.c.seq.in_(bindparam("numbers", expanding=True)), keeps_result(JOB))
     .values(result_removed_at=bindparam("now"))
+    .returning(JOB.c.project_id, JOB.c.result_bytes)
 )

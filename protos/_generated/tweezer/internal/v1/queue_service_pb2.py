@@ -28,7 +28,7 @@ from tweezer.v1 import batch_pb2 as tweezer_dot_v1_dot_batch__pb2
 from tweezer.v1 import job_pb2 as tweezer_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'tweezer/internal/v1/queue_service.proto\x12\x13tweezer.internal.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a*tweezer/internal/v1/progress_service.proto\x1a\x16tweezer/v1/batch.proto\x1a\x14tweezer/v1/job.proto\"\x84\x03\n\x0bQueuedBatch\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65vice_type\x18\x04 \x01(\t\x12\x31\n\x0equeue_priority\x18\x05 \x01(\x0e\x32\x19.tweezer.v1.QueuePriority\x12\x19\n\x0cprogram_hash\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\"\n\x15\x62\x61\x63kend_configuration\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x1f\n\x12\x63onfiguration_json\x18\x08 \x01(\tH\x02\x88\x01\x01\x12%\n\x06origin\x18\t \x01(\x0e\x32\x15.tweezer.v1.JobOrigin\x12\x11\n\texclusive\x18\n \x01(\x08\x12\x14\n\x07webhook\x18\x0b \x01(\tH\x03\x88\x01\x01\x42\x0f\n\r_program_hashB\x18\n\x16_backend_configurationB\x15\n\x13_configuration_jsonB\n\n\x08_webhook\"\xcd\x01\n\tQueuedJob\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0e\x63reation_order\x18\x02 \x01(\x05\x12\x11\n\x04runs\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0evariables_json\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x19\n\x0cprogram_hash\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x16\n\tparent_id\x18\x06 \x01(\tH\x03\x88\x01\x01\x42\x07\n\x05_runsB\x11\n\x0f_variables_jsonB\x0f\n\r_program_hashB\x0c\n\n_parent_id\"\xb9\x01\n\x12\x45nqueueJobsRequest\x12/\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32 .tweezer.internal.v1.QueuedBatch\x12\x13\n\x0b\x61\x64\x64ition_id\x18\x02 \x01(\t\x12,\n\x04jobs\x18\x03 \x03(\x0b\x32\x1e.tweezer.internal.v1.QueuedJob\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x15\n\x13\x45nqueueJobsResponse\"\x80\x01\n\x0b\x42\x61tchIntent\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x1d\n\x15released_addition_ids\x18\x03 \x03(\t\x12\x11\n\tcancelled\x18\x04 \x01(\x08\x12\x0e\n\x06paused\x18\x05 \x01(\x08\x12\x0c\n\x04open\x18\x06 \x01(\x08\"H\n\x13\x41pplyIntentsRequest\x12\x31\n\x07intents\x18\x01 \x03(\x0b\x32 .tweezer.internal.v1.BatchIntent\"L\n\x14\x41pplyIntentsResponse\x12\x34\n\x08progress\x18\x01 \x03(\x0b\x32\".tweezer.internal.v1.BatchProgress\"2\n\x0b\x44\x65vicePause\x12\x13\n\x0b\x64\x65vice_type\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\"L\n\x18\x41pplyDevicePausesRequest\x12\x30\n\x06pauses\x18\x01 \x03(\x0b\x32 .tweezer.internal.v1.DevicePause\"\x1b\n\x19\x41pplyDevicePausesResponse\"O\n\x14ListBatchJobsRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12%\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x15.tweezer.v1.JobFilter\"E\n\x15ListBatchJobsResponse\x12,\n\x04jobs\x18\x01 \x03(\x0b\x32\x1e.tweezer.internal.v1.QueuedJob\")\n\x14\x46orgetBatchesRequest\x12\x11\n\tbatch_ids\x18\x01 \x03(\t\"c\n\x15\x46orgetBatchesResponse\x12\x1b\n\x13\x66orgotten_batch_ids\x18\x01 \x03(\t\x12\x14\n\x0c\x64\x65leted_jobs\x18\x02 \x01(\x03\x12\x17\n\x0f\x64\x65leted_results\x18\x03 \x01(\x03\x32\x99\x04\n\x0cQueueService\x12`\n\x0b\x45nqueueJobs\x12\'.tweezer.internal.v1.EnqueueJobsRequest\x1a(.tweezer.internal.v1.EnqueueJobsResponse\x12\x63\n\x0c\x41pplyIntents\x12(.tweezer.internal.v1.ApplyIntentsRequest\x1a).tweezer.internal.v1.ApplyIntentsResponse\x12r\n\x11\x41pplyDevicePauses\x12-.tweezer.internal.v1.ApplyDevicePausesRequest\x1a..tweezer.internal.v1.ApplyDevicePausesResponse\x12\x66\n\rListBatchJobs\x12).tweezer.internal.v1.ListBatchJobsRequest\x1a*.tweezer.internal.v1.ListBatchJobsResponse\x12\x66\n\rForgetBatches\x12).tweezer.internal.v1.ForgetBatchesRequest\x1a*.tweezer.internal.v1.ForgetBatchesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'tweezer/internal/v1/queue_service.proto\x12\x13tweezer.internal.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a*tweezer/internal/v1/progress_service.proto\x1a\x16tweezer/v1/batch.proto\x1a\x14tweezer/v1/job.proto\"\x84\x03\n\x0bQueuedBatch\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65vice_type\x18\x04 \x01(\t\x12\x31\n\x0equeue_priority\x18\x05 \x01(\x0e\x32\x19.tweezer.v1.QueuePriority\x12\x19\n\x0cprogram_hash\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\"\n\x15\x62\x61\x63kend_configuration\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x1f\n\x12\x63onfiguration_json\x18\x08 \x01(\tH\x02\x88\x01\x01\x12%\n\x06origin\x18\t \x01(\x0e\x32\x15.tweezer.v1.JobOrigin\x12\x11\n\texclusive\x18\n \x01(\x08\x12\x14\n\x07webhook\x18\x0b \x01(\tH\x03\x88\x01\x01\x42\x0f\n\r_program_hashB\x18\n\x16_backend_configurationB\x15\n\x13_configuration_jsonB\n\n\x08_webhook\"\xcd\x01\n\tQueuedJob\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0e\x63reation_order\x18\x02 \x01(\x05\x12\x11\n\x04runs\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0evariables_json\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x19\n\x0cprogram_hash\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x16\n\tparent_id\x18\x06 \x01(\tH\x03\x88\x01\x01\x42\x07\n\x05_runsB\x11\n\x0f_variables_jsonB\x0f\n\r_program_hashB\x0c\n\n_parent_id\"\xd1\x01\n\x12\x45nqueueJobsRequest\x12/\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32 .tweezer.internal.v1.QueuedBatch\x12\x13\n\x0b\x61\x64\x64ition_id\x18\x02 \x01(\t\x12,\n\x04jobs\x18\x03 \x03(\x0b\x32\x1e.tweezer.internal.v1.QueuedJob\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0esequence_bytes\x18\x05 \x01(\x03\"\x15\n\x13\x45nqueueJobsResponse\"\x80\x01\n\x0b\x42\x61tchIntent\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x1d\n\x15released_addition_ids\x18\x03 \x03(\t\x12\x11\n\tcancelled\x18\x04 \x01(\x08\x12\x0e\n\x06paused\x18\x05 \x01(\x08\x12\x0c\n\x04open\x18\x06 \x01(\x08\"H\n\x13\x41pplyIntentsRequest\x12\x31\n\x07intents\x18\x01 \x03(\x0b\x32 .tweezer.internal.v1.BatchIntent\"L\n\x14\x41pplyIntentsResponse\x12\x34\n\x08progress\x18\x01 \x03(\x0b\x32\".tweezer.internal.v1.BatchProgress\"2\n\x0b\x44\x65vicePause\x12\x13\n\x0b\x64\x65vice_type\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\"L\n\x18\x41pplyDevicePausesRequest\x12\x30\n\x06pauses\x18\x01 \x03(\x0b\x32 .tweezer.internal.v1.DevicePause\"\x1b\n\x19\x41pplyDevicePausesResponse\"O\n\x14ListBatchJobsRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12%\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x15.tweezer.v1.JobFilter\"E\n\x15ListBatchJobsResponse\x12,\n\x04jobs\x18\x01 \x03(\x0b\x32\x1e.tweezer.internal.v1.QueuedJob\")\n\x14\x46orgetBatchesRequest\x12\x11\n\tbatch_ids\x18\x01 \x03(\t\"c\n\x15\x46orgetBatchesResponse\x12\x1b\n\x13\x66orgotten_batch_ids\x18\x01 \x03(\t\x12\x14\n\x0c\x64\x65leted_jobs\x18\x02 \x01(\x03\x12\x17\n\x0f\x64\x65leted_results\x18\x03 \x01(\x03\x32\x99\x04\n\x0cQueueService\x12`\n\x0b\x45nqueueJobs\x12\'.tweezer.internal.v1.EnqueueJobsRequest\x1a(.tweezer.internal.v1.EnqueueJobsResponse\x12\x63\n\x0c\x41pplyIntents\x12(.tweezer.internal.v1.ApplyIntentsRequest\x1a).tweezer.internal.v1.ApplyIntentsResponse\x12r\n\x11\x41pplyDevicePauses\x12-.tweezer.internal.v1.ApplyDevicePausesRequest\x1a..tweezer.internal.v1.ApplyDevicePausesResponse\x12\x66\n\rListBatchJobs\x12).tweezer.internal.v1.ListBatchJobsRequest\x1a*.tweezer.internal.v1.ListBatchJobsResponse\x12\x66\n\rForgetBatches\x12).tweezer.internal.v1.ForgetBatchesRequest\x1a*.tweezer.internal.v1.ForgetBatchesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,29 +40,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUEUEDJOB']._serialized_start=579
   _globals['_QUEUEDJOB']._serialized_end=784
   _globals['_ENQUEUEJOBSREQUEST']._serialized_start=787
-  _globals['_ENQUEUEJOBSREQUEST']._serialized_end=972
-  _globals['_ENQUEUEJOBSRESPONSE']._serialized_start=974
-  _globals['_ENQUEUEJOBSRESPONSE']._serialized_end=995
-  _globals['_BATCHINTENT']._serialized_start=998
-  _globals['_BATCHINTENT']._serialized_end=1126
-  _globals['_APPLYINTENTSREQUEST']._serialized_start=1128
-  _globals['_APPLYINTENTSREQUEST']._serialized_end=1200
-  _globals['_APPLYINTENTSRESPONSE']._serialized_start=1202
-  _globals['_APPLYINTENTSRESPONSE']._serialized_end=1278
-  _globals['_DEVICEPAUSE']._serialized_start=1280
-  _globals['_DEVICEPAUSE']._serialized_end=1330
-  _globals['_APPLYDEVICEPAUSESREQUEST']._serialized_start=1332
-  _globals['_APPLYDEVICEPAUSESREQUEST']._serialized_end=1408
-  _globals['_APPLYDEVICEPAUSESRESPONSE']._serialized_start=1410
-  _globals['_APPLYDEVICEPAUSESRESPONSE']._serialized_end=1437
-  _globals['_LISTBATCHJOBSREQUEST']._serialized_start=1439
-  _globals['_LISTBATCHJOBSREQUEST']._serialized_end=1518
-  _globals['_LISTBATCHJOBSRESPONSE']._serialized_start=1520
-  _globals['_LISTBATCHJOBSRESPONSE']._serialized_end=1589
-  _globals['_FORGETBATCHESREQUEST']._serialized_start=1591
-  _globals['_FORGETBATCHESREQUEST']._serialized_end=1632
-  _globals['_FORGETBATCHESRESPONSE']._serialized_start=1634
-  _globals['_FORGETBATCHESRESPONSE']._serialized_end=1733
-  _globals['_QUEUESERVICE']._serialized_start=1736
-  _globals['_QUEUESERVICE']._serialized_end=2273
+  _globals['_ENQUEUEJOBSREQUEST']._serialized_end=996
+  _globals['_ENQUEUEJOBSRESPONSE']._serialized_start=998
+  _globals['_ENQUEUEJOBSRESPONSE']._serialized_end=1019
+  _globals['_BATCHINTENT']._serialized_start=1022
+  _globals['_BATCHINTENT']._serialized_end=1150
+  _globals['_APPLYINTENTSREQUEST']._serialized_start=1152
+  _globals['_APPLYINTENTSREQUEST']._serialized_end=1224
+  _globals['_APPLYINTENTSRESPONSE']._serialized_start=1226
+  _globals['_APPLYINTENTSRESPONSE']._serialized_end=1302
+  _globals['_DEVICEPAUSE']._serialized_start=1304
+  _globals['_DEVICEPAUSE']._serialized_end=1354
+  _globals['_APPLYDEVICEPAUSESREQUEST']._serialized_start=1356
+  _globals['_APPLYDEVICEPAUSESREQUEST']._serialized_end=1432
+  _globals['_APPLYDEVICEPAUSESRESPONSE']._serialized_start=1434
+  _globals['_APPLYDEVICEPAUSESRESPONSE']._serialized_end=1461
+  _globals['_LISTBATCHJOBSREQUEST']._serialized_start=1463
+  _globals['_LISTBATCHJOBSREQUEST']._serialized_end=1542
+  _globals['_LISTBATCHJOBSRESPONSE']._serialized_start=1544
+  _globals['_LISTBATCHJOBSRESPONSE']._serialized_end=1613
+  _globals['_FORGETBATCHESREQUEST']._serialized_start=1615
+  _globals['_FORGETBATCHESREQUEST']._serialized_end=1656
+  _globals['_FORGETBATCHESRESPONSE']._serialized_start=1658
+  _globals['_FORGETBATCHESRESPONSE']._serialized_end=1757
+  _globals['_QUEUESERVICE']._serialized_start=1760
+  _globals['_QUEUESERVICE']._serialized_end=2297
 # @@protoc_insertion_point(module_scope)

@@ -162,8 +162,11 @@ class EnqueueJobsRequest(message.Message):
     ADDITION_ID_FIELD_NUMBER: builtins.int
     JOBS_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
+    SEQUENCE_BYTES_FIELD_NUMBER: builtins.int
     addition_id: builtins.str
     """Names this addition of jobs to the batch (UUID)."""
+    sequence_bytes: builtins.int
+    """How much the sequences of the project take, in bytes: they and its results have one limit."""
     @builtins.property
     def batch(self) -> QueuedBatch:
         """The batch."""
@@ -183,10 +186,11 @@ class EnqueueJobsRequest(message.Message):
         addition_id: builtins.str = ...,
         jobs: abc.Iterable[QueuedJob] | None = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
+        sequence_bytes: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["addition_id", b"addition_id", "batch", b"batch", "create_time", b"create_time", "jobs", b"jobs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["addition_id", b"addition_id", "batch", b"batch", "create_time", b"create_time", "jobs", b"jobs", "sequence_bytes", b"sequence_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
