@@ -12,6 +12,8 @@ from sqlalchemy import Connection
 from tweezer.database.database import Database
 from tweezer.database.timestamps import Clock, now_micros
 from tweezer.database.trouble import DatabaseUnavailable
+from tweezer.process.metrics import Metrics
+from tweezer.webhooks.metrics import WebhookMetrics
 from tweezer.webhooks.sender import Sender, Sent
 from tweezer.webhooks.settings import WebhookSettings
 from tweezer.webhooks.store import Announcement, Deliveries, Due
@@ -66,9 +68,11 @@ class DeliveryLoop:
         news: News,
         sender: Sender,
         clock: Clock = now_micros,
+        metrics: WebhookMetrics | None = None,
     ) -> None:
         self._settings, self._database, self._deliveries = settings, database, deliveries
         self._news, self._sender, self._clock = news, sender, clock
+        self._metrics = metrics or WebhookMetrics(Metrics(), database, deliveries)
         self._changed = asyncio.Event()
         self._under_way: Counter[str] = Counter()
         #: Whether the last message was taken, by server; of those that something waits for.
@@ -167,6 +171,7 @@ class DeliveryLoop:
         error = sent.error
         if error is None:
             await self._database.write(lambda c: deliveries.delivered(c, message, now))
+            self._metrics.attempted("delivered")
             return
         facts = {"message": message.id, "batch_id": message.batch_id, "attempt": message.attempts}
         until = now + round(self._wait_s(message.attempts) * _MICROS)
@@ -174,9 +179,11 @@ class DeliveryLoop:
         if sent.hopeless or until > give_up:
             log.warning("a webhook message is given up", **facts, reason=error)
             await self._database.write(lambda c: deliveries.failed(c, message, error, now))
+            self._metrics.attempted("failed")
         else:
             log.info("a webhook message is tried again later", **facts, reason=error)
             await self._database.write(lambda c: deliveries.postponed(c, message, error, until))
+            self._metrics.attempted("postponed")
 
     def _wait_s(self, attempts: int) -> float:
         # Bounded before the power is taken: it would not fit into a float after some hundreds.

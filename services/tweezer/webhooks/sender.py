@@ -6,10 +6,13 @@ from types import TracebackType
 from typing import Final, Self
 
 import httpcore
+import structlog
 
 from tweezer.webhooks.signing import Signer
 from tweezer.webhooks.store import Due
 from tweezer.webhooks.targets import CheckedNetwork, TargetRefused, check_url
+
+log = structlog.get_logger(__name__)
 
 #: How much of an answer is read, so that the connection can be used again, in bytes.
 _ANSWER_BYTES: Final = 64 * 1024
@@ -67,6 +70,10 @@ class Sender:
             return Sent(f"There was no answer within {self._timeout_s:g} s.")
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
             return Sent(f"The server could not be reached ({error or type(error).__name__}).")
+        except Exception as error:
+            # The URL is a user's: whatever the libraries make of it must not end the service.
+            log.warning("a webhook message cannot be sent", message=message.id, exc_info=error)
+            return Sent("There is no way to send anything to this URL.", hopeless=True)
         if 200 <= status < 300:
             return Sent()
         redirect = ", and redirects are not followed" if 300 <= status < 400 else ""

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from tweezer.rpc.settings import RpcSettings
+from tweezer.rpc.shared_keys import SharedKey, in_key_folder
 
 
 class WebhookSettings(RpcSettings):
@@ -26,8 +27,18 @@ class WebhookSettings(RpcSettings):
     """Deliveries under way at once to one server."""
     webhook_keep_days: float = Field(default=7.0, gt=0)
     """How long delivered and failed messages are kept for `tweezer webhooks`, in days."""
+    webhook_key: SecretStr | None = None
+    """The key that the signing secrets of the projects are made from, in place of the file; random,
+    32 characters or more. With others after it, messages are signed with each."""
+    webhook_key_file: Path = Field(default_factory=in_key_folder("webhooks.key"))
+    """The file of that key. It is made in the data folder unless this names one."""
 
     @property
-    def webhook_key_file(self) -> Path:
+    def webhook_keys(self) -> SharedKey:
         """The key that the signing secrets of the projects are made from."""
-        return self.data_dir / "keys" / "webhooks.key"
+        return SharedKey(
+            "TWEEZER_WEBHOOK_KEY",
+            self.webhook_key,
+            self.webhook_key_file,
+            "webhook_key_file" in self.model_fields_set,
+        )

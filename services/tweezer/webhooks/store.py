@@ -79,6 +79,12 @@ class Deliveries:
         first = select(columns.seq).where(columns.next_attempt_at.is_not(None)).limit(1)
         return connection.execute(first).first() is not None
 
+    def count_waiting(self, connection: Connection) -> int:
+        """Returns how many messages are to be sent, now or later."""
+        waiting = self._table.c.next_attempt_at.is_not(None)
+        count = select(func.count()).select_from(self._table).where(waiting)
+        return int(connection.execute(count).scalar_one())
+
     def targets(self, connection: Connection) -> list[tuple[str, int]]:
         """Returns the servers that something waits for, and when it is due, the oldest first."""
         found = [(str(target), int(due)) for target, due in connection.execute(self._targets)]

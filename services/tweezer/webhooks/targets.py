@@ -16,6 +16,9 @@ import httpcore
 #: Longest URL, in characters; what browsers and servers agree on.
 MAX_URL_LENGTH: Final = 2048
 
+#: Longest name of a host, in characters.
+_LONGEST_HOST: Final = 253
+
 _PORTS: Final = {"http": 80, "https": 443}
 
 #: Ranges whose addresses contain an IPv4 address that is where the packets end up.
@@ -37,17 +40,26 @@ def check_url(url: str, *, allow_private: bool) -> None:
         known = False
     if not known or any(character.isspace() or not character.isprintable() for character in url):
         raise TargetRefused("must be a URL that starts with http:// or https://")
+    if not url.isascii():
+        raise TargetRefused("must be written in ASCII, as xn-- in the name and %.. after it")
     if "@" in parts.netloc:
         raise TargetRefused("must not contain a user name or a password")
     host = parts.hostname or ""
+    if ":" not in host and not _is_name(host):
+        raise TargetRefused("must name a host whose parts have 1 to 63 characters")
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        if not allow_private and (host == "localhost" or host.endswith(".localhost")):
+        if not allow_private and f".{host.removesuffix('.')}".endswith(".localhost"):
             raise TargetRefused("must not name this machine") from None
         return
     if not allow_private and not is_public(address):
         raise TargetRefused(f"must not name the address {address}, which is not public")
+
+
+def _is_name(host: str) -> bool:
+    labels = host.removesuffix(".").split(".")
+    return len(host) <= _LONGEST_HOST and all(1 <= len(label) <= 63 for label in labels)
 
 
 def target_of(url: str) -> str:

@@ -15,7 +15,9 @@ from sqlmodel import Field, SQLModel
 from tweezer.database.database import Database
 from tweezer.database.opening import create_engine_of, open_database
 from tweezer.database.url import sqlite_url
+from tweezer.process.metrics import Metrics
 from tweezer.webhooks.delivery_loop import DeliveryLoop
+from tweezer.webhooks.metrics import WebhookMetrics
 from tweezer.webhooks.models import Delivery, delivery_rules, index_deliveries
 from tweezer.webhooks.sender import Sender
 from tweezer.webhooks.settings import WebhookSettings
@@ -154,8 +156,10 @@ class Post:
     def __init__(self, database: NotingDatabase, settings: WebhookSettings) -> None:
         self.database, self.settings = database, settings
         self.deliveries = Deliveries(TABLE)
-        self.signer = Signer.with_key_file(settings.webhook_key_file)
+        self.signer = Signer.with_keys(settings.webhook_keys)
         self.news: list[Announcement] = []
+        self.metrics = Metrics()
+        self.counted = WebhookMetrics(self.metrics, database, self.deliveries)
         self.now = 1_800_000_000_000_000
 
     def announce(self, url: str, event: str = "job.done", **facts: object) -> None:
@@ -189,7 +193,13 @@ class Post:
             connections=self.settings.webhook_concurrency,
         ) as sender:
             loop = DeliveryLoop(
-                self.settings, self.database, self.deliveries, self, sender, lambda: self.now
+                self.settings,
+                self.database,
+                self.deliveries,
+                self,
+                sender,
+                lambda: self.now,
+                self.counted,
             )
             task = asyncio.create_task(loop.run())
             try:

@@ -200,6 +200,17 @@ async def test_a_message_whose_sender_died_is_sent_by_the_next(post, receive):
     assert again.headers["webhook-id"] == message.id
 
 
+async def test_two_senders_send_each_message_once(post, receive):
+    post, receivers = post(), [await receive() for _ in range(3)]
+    for number in range(60):
+        post.announce(receivers[number % 3].url)
+    async with post.running(), post.running():
+        delivered = await post.messages(delivered=60)
+    got = [(await each.next()).headers["webhook-id"] for each in receivers for _ in range(20)]
+    assert sorted(got) == sorted(message.id for message in delivered)
+    assert all(each.requests.empty() for each in receivers)
+
+
 async def test_failed_messages_are_sent_again_on_request(post, receive):
     replies = [answer(410), answer(410)]
     post, receiver = post(), await receive(lambda _: replies.pop() if replies else answer(200))
@@ -227,3 +238,54 @@ async def test_old_messages_are_forgotten(post, receive):
     post.now += 1
     async with post.running():
         assert await post.messages() == []
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://\uff11\uff12\uff17.0.0.1/",
+        "http://example.org/\u00e4",
+        f"http://{'a' * 64}.org/",
+        "http://a..b/",
+    ],
+)
+async def test_a_url_that_nothing_can_be_sent_to_ends_the_message_and_nothing_else(
+    post, receive, monkeypatch, target
+):
+    """Whether it is seen in time, or stored by a release that knew less of it."""
+    post, receiver = post(), await receive()
+    for checks in (True, False):
+        if not checks:
+            monkeypatch.setattr("tweezer.webhooks.sender.check_url", lambda _, allow_private: None)
+        post.announce(target)
+        post.announce(receiver.url)
+        async with post.running():
+            await receiver.next()
+            number = 1 if checks else 2
+            await post.messages(delivered=number, failed=number)
+
+
+async def test_attempts_are_counted(post, receive):
+    post = post()
+    replies = [answer(410), answer(500)]
+    receiver = await receive(lambda _: replies.pop() if replies else answer(200))
+
+    async def sample(name, **labels):
+        await post.metrics.text()
+        return post.metrics.registry.get_sample_value(name, labels)
+
+    async with post.running() as loop:
+        post.announce(receiver.url)
+        loop.wake()
+        await receiver.next()
+        (message,) = await post.messages(waiting=1)
+        while not message.error:
+            (message,) = await post.messages(waiting=1)
+        assert await sample("tweezer_webhook_messages_waiting") == 1
+        post.announce(receiver.url)
+        post.now = message.next_attempt_at
+        loop.wake()
+        await post.messages(delivered=1, failed=1)
+    for outcome in ("postponed", "failed", "delivered"):
+        assert await sample("tweezer_webhook_attempts_total", outcome=outcome) == 1
+    assert await sample("tweezer_webhook_messages_waiting") == 0

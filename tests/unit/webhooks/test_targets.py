@@ -33,6 +33,13 @@ def test_public_web_servers_are_allowed(url: str) -> None:
         ("http://example.org/a\u0000b", "starts with http"),
         ("http://user:secret@example.org/", "user name"),
         ("http://example.org/" + "a" * 2048, "2048 characters"),
+        ("http://\uff11\uff12\uff17.0.0.1/", "in ASCII"),
+        ("http://exämple.org/", "in ASCII"),
+        ("http://example.org/ä", "in ASCII"),
+        (f"http://{'a' * 64}.org/", "1 to 63 characters"),
+        ("http://example..org/", "1 to 63 characters"),
+        ("http://.org/", "1 to 63 characters"),
+        (f"http://{'a.' * 130}org/", "1 to 63 characters"),
     ],
 )
 @pytest.mark.parametrize("allow_private", [True, False])
@@ -45,6 +52,8 @@ def test_what_is_no_web_server_is_refused(url: str, reason: str, allow_private: 
     "host",
     [
         "localhost",
+        "localhost.",
+        "LOCALHOST",
         "printer.localhost",
         "127.0.0.1",
         "10.1.2.3",
