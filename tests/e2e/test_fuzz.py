@@ -1,5 +1,6 @@
 """Whatever any documented operation is sent, it does not crash and answers as documented."""
 
+import base64
 import random
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from uuid import UUID
 import httpx
 import pytest
 import schemathesis
+from forged_tokens import Forge
 from pulser import Pulse, Register, Sequence
 from pulser.devices import MockDevice
 from schemathesis import GenerationMode
@@ -19,6 +21,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection
 from tweezer.gateway.app import create_app
 from tweezer.gateway.settings import GatewaySettings
 from tweezer.gateway.stubs import Stubs
+from tweezer.identity.settings import IdentitySettings
 
 #: Of the slow run; printed when it fails. Written here instead, it sends the same requests again.
 SEED: Final = random.SystemRandom().randrange(2**32)
@@ -217,3 +220,96 @@ def test_some_requests(case: schemathesis.Case, target: Target) -> None:
 def test_many_requests(case: schemathesis.Case, target: Target) -> None:
     sys.stdout.write(f"seed {SEED}\n")
     try_out(case, target)
+
+
+#: Answers to a credential that opens nothing. The form of a request is checked first.
+_REFUSED: Final = frozenset({401, 403, 404, 422})
+
+
+class Locksmith:
+    """Makes credentials that open nothing: at random, or of those that open something."""
+
+    def __init__(self, good: str, forge: Forge) -> None:
+        self._good, self._foreign = good, forge.token(projects=[str(UUID(int=1))])
+        self._ways = (self._noise, self._scheme, self._shape, self._tampered, self._elsewhere)
+
+    def credential(self, dice: random.Random) -> bytes:
+        """Returns the value of a header."""
+        return dice.choice(self._ways)(dice)
+
+    def _noise(self, dice: random.Random) -> bytes:
+        # All that a header may have; h11 and others refuse the rest before we see it.
+        letters = [9, *range(32, 127), *range(128, 256)]
+        return bytes(dice.choices(letters, k=dice.randint(0, 300))).strip()
+
+    def _scheme(self, dice: random.Random) -> bytes:
+        scheme = dice.choice(
+            ("Basic", "Service", "Digest", "Bearer:", "", "Token", "Bearer Bearer")
+        )
+        return f"{scheme} {self._good}".strip().encode()
+
+    def _shape(self, dice: random.Random) -> bytes:
+        def part() -> bytes:
+            content = dice.choice((b"", b"{}", b"[]", b'{"alg":"none"}', b'{"alg":[]}', b"null"))
+            raw = dice.choice((content, dice.randbytes(dice.randint(0, 90))))
+            return base64.urlsafe_b64encode(raw).rstrip(b"=" * dice.randint(0, 1))
+
+        return b"Bearer " + b".".join(part() for _ in range(dice.randint(1, 5)))
+
+    def _tampered(self, dice: random.Random) -> bytes:
+        # Not the last character: some of its bits say nothing.
+        at = dice.randrange(len(self._good) - 1)
+        other = dice.choice([c for c in "Aa0_-.~ " if c != self._good[at]])
+        token = dice.choice(
+            (
+                self._good[:at] + other + self._good[at + 1 :],
+                self._good[:at],
+                self._good[at + 1 :],
+                self._good + self._good,
+                self._good[: at + 1] + self._good[at:],
+            )
+        )
+        return f"Bearer {token}".encode()
+
+    def _elsewhere(self, dice: random.Random) -> bytes:
+        """Signed by an installation that is not this one."""
+        return f"Bearer {self._foreign}".encode()
+
+
+@pytest.fixture(scope="module")
+def locksmith(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Locksmith:
+    elsewhere = IdentitySettings(data_dir=tmp_path_factory.mktemp("elsewhere"))
+    return Locksmith(target.headers["Authorization"].removeprefix("Bearer "), Forge(elsewhere))
+
+
+def break_in(case: schemathesis.Case, target: Target, locksmith: Locksmith) -> None:
+    """Sends one request with a credential that opens nothing."""
+    dice = random.Random(repr((case.path, case.path_parameters, case.query, case.body)))
+    target.aim(case)
+    credential = locksmith.credential(dice)
+    answer = case.call(base_url=target.base_url, headers={"Authorization": credential})
+    told = (credential, answer.status_code, answer.text)
+    assert answer.status_code in _REFUSED, told
+    assert case.meta is not None
+    if case.method == "GET" and case.meta.generation.mode is GenerationMode.POSITIVE:
+        assert answer.status_code != 422, told
+    content = answer.json()
+    assert content["status"] == "fail", told
+    assert content["code"] == str(answer.status_code), told
+    assert content["data"], told
+
+
+def needs_token(context: Any) -> bool:
+    return bool(context.operation.definition.raw.get("security"))
+
+
+@QUICK.include(needs_token).parametrize()
+def test_some_credentials(case: schemathesis.Case, target: Target, locksmith: Locksmith) -> None:
+    break_in(case, target, locksmith)
+
+
+@pytest.mark.slow
+@THOROUGH.include(needs_token).parametrize()
+def test_many_credentials(case: schemathesis.Case, target: Target, locksmith: Locksmith) -> None:
+    sys.stdout.write(f"seed {SEED}\n")
+    break_in(case, target, locksmith)

@@ -22,6 +22,7 @@ _ALWAYS = frozenset(
         "job/test_exclusive.py",
         "job/test_intents.py",
         "job/test_endings.py",
+        "job/test_stored_bytes.py",
         "batch/test_add_jobs.py",
         "batch/test_progress.py",
         "batch/test_replicas.py",

@@ -5,7 +5,9 @@ import asyncio
 import grpc
 import httpx
 import pytest
+import structlog
 
+from tweezer.gateway.asgi.crash_guard import CrashGuard
 from tweezer.gateway.server import serve
 from tweezer.rpc.errors import NotFound
 from tweezer.v1 import batch_pb2
@@ -189,3 +191,32 @@ async def test_stopping_ends_streams_at_once(settings, services):
             assert [text async for text in texts] == []
         await serving
         await ended.wait()
+
+
+async def test_a_stream_that_breaks_off_is_one_line_in_the_log(http, services, fails, caplog):
+    """The process stops, or a service does: nobody must look for a mistake."""
+    services.answers["WatchBatch"] = [PENDING, fails(grpc.StatusCode.UNAVAILABLE, "restarting")]
+    with structlog.testing.capture_logs() as lines, pytest.raises(httpx.RemoteProtocolError):
+        await http.get(PATH)
+    (line,) = [line for line in lines if line["event"] == "an answer broke off"]
+    assert (line["log_level"], line["grpc_code"]) == ("warning", "UNAVAILABLE")
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_stream_that_nobody_reads_is_cut_off_in_one_line():
+    """The server gives it up when its time is over; the stream itself is about to end anyway."""
+    guarded = CrashGuard(_streaming_for_ever)
+    scope = {"type": "http", "method": "GET", "path": PATH, "headers": [], "state": {}}
+    sent = asyncio.Queue()
+    task = asyncio.create_task(guarded(scope, asyncio.Event().wait, sent.put))
+    assert (await sent.get())["type"] == "http.response.start"
+    with structlog.testing.capture_logs() as lines:
+        task.cancel()
+        await task
+    assert [line["log_level"] for line in lines] == ["info"]
+    assert sent.empty()  # what has no end is not taken for whole
+
+
+async def _streaming_for_ever(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await asyncio.Event().wait()

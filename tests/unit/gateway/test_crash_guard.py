@@ -3,8 +3,6 @@
 import asyncio
 import json
 
-import pytest
-
 from tweezer.gateway.asgi.crash_guard import CrashGuard
 
 SCOPE = {"type": "http", "path": "/", "state": {"request_id": "r"}}
@@ -49,5 +47,4 @@ async def test_half_an_answer_is_not_taken_for_one():
 
     sent, task = await cut_off(begin)
     assert len(sent) == 1
-    with pytest.raises(asyncio.CancelledError):
-        task.result()
+    assert task.result() is None  # uvicorn breaks the connection of an answer that has no end
