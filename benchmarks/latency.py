@@ -40,13 +40,20 @@ class Client:
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Sends a request and returns the JSON of the answer."""
+        return json.loads(self._send(method, path, body))
+
+    def download(self, link: str) -> bytes:
+        """Gets what a link leads to."""
+        return self._send("GET", urlsplit(link)._replace(scheme="", netloc="").geturl(), None)
+
+    def _send(self, method: str, path: str, body: Any) -> bytes:
         data = None if body is None else json.dumps(body)
         self._connection.request(method, path, data, self._headers)
         answer = self._connection.getresponse()
         content = answer.read()
         if answer.status != 200:
             raise SystemExit(f"{method} {path}: {answer.status} {content!r}")
-        return json.loads(content)
+        return content
 
     def run(self, sequence: str, omega: float) -> float:
         """Runs a job and returns how long it took until its result was here."""
@@ -67,7 +74,7 @@ class Client:
         if status != "DONE":
             raise SystemExit(f"the job ended as {status}")
         link = self.call("GET", f"/api/v1/jobs/{job}/results_link")["data"]["results_link"]
-        result = self.call("GET", urlsplit(link).path)
+        result = json.loads(self.download(link))
         took = time.perf_counter() - began
         assert sum(result["counter"].values()) == 1000
         return took
