@@ -2,11 +2,22 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from tweezer.cli.terminal import answers, fail
+
+#: Settings that lead out of the folder.
+_FILES: Final = frozenset(
+    {
+        "signing_key_file",
+        "jwks_file",
+        "service_key_file",
+        "result_ticket_key_file",
+        "webhook_key_file",
+    }
+)
 
 Folder = Annotated[
     Path, typer.Argument(help="Where to put them; keys that are there stay.", show_default=False)
@@ -41,6 +52,8 @@ def make_keys(folder: Path, *, new_signing_key: bool = False) -> None:
     from tweezer.rpc.service_key import ensure_service_key
 
     identity, job = IdentitySettings(data_dir=folder), JobSettings(data_dir=folder)
+    for field in sorted((identity.model_fields_set | job.model_fields_set) & _FILES):
+        fail(f"unset TWEEZER_{field.upper()}: that file is not in {folder}")
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if new_signing_key and identity.signing_key_file.exists():

@@ -59,3 +59,14 @@ def test_keys_that_are_there_stay(tmp_path: Path) -> None:
     second = make(tmp_path)
     changed = {name for name in first if first[name] != second[name]}
     assert changed == {"keys/webhooks.key"}
+
+
+@pytest.mark.parametrize("name", ["TWEEZER_SIGNING_KEY_FILE", "TWEEZER_JWKS_FILE"])
+def test_nothing_is_made_outside_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, str(tmp_path / "running" / "file"))
+    result = CliRunner().invoke(app, ["keys", "make", str(tmp_path / "new")])
+    assert result.exit_code == 1
+    assert name in result.output
+    assert list(tmp_path.iterdir()) == []
