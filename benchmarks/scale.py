@@ -25,7 +25,6 @@ from sqlalchemy import URL, Connection, Table, make_url, text
 from tweezer.batch import service as batch_service
 from tweezer.batch.filters import conditions_of, order_of
 from tweezer.batch.models import BATCH
-from tweezer.batch.paging import read_page
 from tweezer.batch.store import clean_up, decisions, intents
 from tweezer.batch.store.reads import find_batch, list_batches
 from tweezer.database.database import Database
@@ -38,6 +37,7 @@ from tweezer.job.listing import Listing
 from tweezer.job.models import JOB, QUEUED_BATCH
 from tweezer.job.paging import page_of
 from tweezer.job.store import additions, backlog, endings, leases, measures, progress, reads
+from tweezer.rpc.paging import read_page
 from tweezer.v1 import batch_pb2, job_pb2
 from tweezer.v1.paging_pb2 import Page
 
@@ -181,7 +181,7 @@ async def _first_counted(side: Side) -> None:
 
 async def _batches(side: Side, skip: int = 0, **filters: Any) -> None:
     wanted = batch_pb2.BatchFilter(**filters)
-    paging = read_page(Page(size=100, skip=skip), ["created_at"])
+    paging = read_page(Page(size=100, skip=skip), ["created_at"], 100)
     conditions, order = conditions_of(wanted, {PROJECT}), order_of(paging, wanted)
     key = (wanted.SerializeToString(deterministic=True), PROJECT)
     await side.batches.scan(

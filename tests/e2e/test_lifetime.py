@@ -13,10 +13,10 @@ from typing import Any
 
 import grpc
 import pytest
+from readiness import grpc_ready
 
 from tweezer.cli.ports import address, choose_ports
 from tweezer.cli.programs import afm_sweep
-from tweezer.cli.readiness import grpc_ready
 from tweezer.v1.batch_pb2 import BatchStatus
 from tweezer.v1.batch_service_pb2 import WatchBatchRequest
 from tweezer.v1.batch_service_pb2_grpc import BatchServiceStub

@@ -18,10 +18,10 @@ from pasqal_cloud.endpoints import Endpoints as ClientEndpoints
 from pasqal_cloud.endpoints import TokenProviderConf
 from pasqal_cloud.pasqal_cloud_client import PasqalCloudClient
 from pulser import MockDevice, Pulse, Register, Sequence
+from readiness import grpc_ready, http_ready
 
 from tweezer.cli.endpoints import Endpoints
 from tweezer.cli.facts import Account, connection_facts
-from tweezer.cli.readiness import grpc_ready, http_ready
 from tweezer.identity.bootstrap import bootstrap
 from tweezer.identity.settings import IdentitySettings
 

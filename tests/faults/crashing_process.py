@@ -1,7 +1,8 @@
 """Runs a process of ours that kills itself where a test wants it to.
 
 python crashing_process.py NAME FILE: the process is `tweezer.NAME`. At each crash point it looks
-into FILE; when that names the point, it removes FILE and is gone.
+into FILE; when that names the point, it removes FILE and is gone. Replicas have one FILE: that
+which passes the point first dies, and the others go on.
 """
 
 import importlib
@@ -18,9 +19,13 @@ def main(name: str, file: str) -> int:
     wanted = Path(file)
 
     def look(point: str) -> None:
-        if wanted.exists() and wanted.read_text() == point:
+        try:
+            if wanted.read_text() != point:
+                return
             wanted.unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
+        except FileNotFoundError:
+            return  # nobody shall die, or another replica has
+        os.kill(os.getpid(), signal.SIGKILL)
 
     arm(look)
     code: int = importlib.import_module(f"tweezer.{name}.__main__").main()

@@ -70,11 +70,15 @@ AFTERMATH = (
 _SETTINGS = {"batch.idle.timed_out": {"TWEEZER_OPEN_BATCH_IDLE_S": "1"}}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def deployment(
-    deploy: Callable[..., Deployment], tmp_path_factory: pytest.TempPathFactory
-) -> Deployment:
-    return deploy(tmp_path_factory.mktemp("crashes"), may_crash=True)
+    request: pytest.FixtureRequest,
+    deploy: Callable[..., Deployment],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Deployment]:
+    deployment = deploy(request.param, tmp_path_factory.mktemp("crashes"), may_crash=True)
+    yield deployment
+    deployment.kill()
 
 
 @pytest.fixture
@@ -82,6 +86,7 @@ def running(deployment: Deployment) -> Iterator[Deployment]:
     """Every process serves, and at the end as well."""
     deployment.start(NAMES)
     yield deployment
+    deployment.make_alike()
     deployment.start(NAMES)
 
 
@@ -91,21 +96,11 @@ def client(running: Deployment) -> Iterator[Client]:
         yield client
 
 
-def arm(deployment: Deployment, point: str) -> None:
-    """Lets the process that has a point die there."""
-    service = deployment[point.partition(".")[0]]
-    if point in _SETTINGS:
-        service.kill()
-        service.start(**_SETTINGS[point])
-        deployment.await_ready([service.name])
-    service.arm(point)
-
-
 def crash(deployment: Deployment, point: str) -> None:
-    """Waits until the process has died at the point, and starts it again."""
-    service = deployment[point.partition(".")[0]]
-    service.wait_for_crash()
-    service.start()
+    """Waits until the process has died at the point; starts it again if there is no other."""
+    died = deployment.wait_for_crash(point.partition(".")[0])
+    if deployment.replicas == 1:
+        died.start()
 
 
 @pytest.mark.slow
@@ -117,8 +112,8 @@ def test_what_a_crash_interrupts_is_finished(
 ) -> None:
     doing = operation(client)
     doing.prepare()
-    come_to_rest(running.data_dir, unfinished=_open_batches(doing))
-    arm(running, point)
+    come_to_rest(running, unfinished=_open_batches(doing))
+    running.arm(point, **_SETTINGS.get(point, {}))
     with ThreadPoolExecutor(1) as thread:
         acting = thread.submit(doing.act)
         crash(running, point)
@@ -127,7 +122,7 @@ def test_what_a_crash_interrupts_is_finished(
         assert isinstance(error, grpc.RpcError), error
         assert error.code() is grpc.StatusCode.UNAVAILABLE, error
     doing.check(None if error is not None else acting.result())
-    come_to_rest(running.data_dir)
+    come_to_rest(running)
 
 
 @pytest.mark.slow
@@ -137,18 +132,18 @@ def test_what_a_crash_interrupts_is_finished(
 def test_a_crash_while_jobs_without_a_batch_are_dropped(
     point: str, running: Deployment, client: Client
 ) -> None:
-    arm(running, "batch.create.enqueued")
+    running.arm("batch.create.enqueued")
     if point.startswith("job"):
-        arm(running, point)
+        running.arm(point)
     with ThreadPoolExecutor(1) as thread:
         creating = thread.submit(client.create, [50, 51])
-        running["batch"].wait_for_crash()
+        died = running.wait_for_crash("batch")
         assert creating.exception(PATIENCE_S) is not None
     if point.startswith("batch"):
-        arm(running, point)
-    running["batch"].start()
+        running.arm(point)
+    died.start()
     crash(running, point)
-    books = come_to_rest(running.data_dir)
+    books = come_to_rest(running)
     assert not any(job["runs"] in (50, 51) for job in books.jobs.values())
 
 
@@ -156,30 +151,30 @@ def test_a_crash_while_jobs_without_a_batch_are_dropped(
 def test_a_crash_while_a_lease_that_ran_out_is_ended(running: Deployment, client: Client) -> None:
     batch = client.create([300], long=True)
     client.await_status(batch.id, "RUNNING")
-    running["execution"].kill()
-    arm(running, "job.expiry.recorded")
+    kill_all(running, "execution")
+    running.arm("job.expiry.recorded")
     crash(running, "job.expiry.recorded")
-    running["execution"].start()
+    running.start(["execution"])
     client.await_status(batch.id, "DONE")
     assert patiently(lambda: client.shots(batch.job_ids[0])) == 300
-    come_to_rest(running.data_dir)
+    come_to_rest(running)
 
 
 @pytest.mark.slow
 def test_a_crash_after_a_result_was_put_whose_worker_is_gone_leaves_no_file(
     running: Deployment, client: Client
 ) -> None:
-    arm(running, "job.results.put")
+    running.arm("job.results.put")
     batch = client.create([77])
-    running["job"].wait_for_crash()
-    running["execution"].kill()
+    died = running.wait_for_crash("job")
+    kill_all(running, "execution")
     # Ends the lease, and dies before it can remove what belonged to it.
-    arm(running, "job.expiry.recorded")
-    running["job"].start()
+    running.arm("job.expiry.recorded")
+    died.start()
     crash(running, "job.expiry.recorded")
-    running["execution"].start()
+    running.start(["execution"])
     client.await_status(batch.id, "DONE")
-    come_to_rest(running.data_dir)
+    come_to_rest(running)
 
 
 def test_the_tests_pass_every_crash_point_there_is() -> None:
@@ -203,6 +198,12 @@ def sources() -> list[str]:
     definition = Path(crash_points.__file__)
     files = (file for root in tweezer.__path__ for file in Path(root).rglob("*.py"))
     return [file.read_text() for file in files if file != definition]
+
+
+def kill_all(deployment: Deployment, role: str) -> None:
+    """Ends all replicas of a process."""
+    for service in deployment.of(role):
+        service.kill()
 
 
 def _open_batches(doing: Operation) -> list[str]:

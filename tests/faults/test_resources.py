@@ -20,7 +20,7 @@ from tweezer.v1 import job_pb2
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 #: How long trouble lasts, in seconds; a lock, longer than a process waits for it.
-TROUBLE_S = 5.0
+TROUBLE_S = 10.0
 LOCKED_S = 11.0
 
 #: The gateway tries long enough by itself; a client that waits less sees more of the trouble.
@@ -56,22 +56,52 @@ def job_has_no_room(deployment: Deployment) -> AbstractContextManager[None]:
     return resources.no_room_for(deployment["job"].pid)
 
 
-#: What is taken away, for how long, and whether nothing at all can be accepted meanwhile.
-TROUBLES: tuple[tuple[Break, float, bool], ...] = (
-    (batch_is_locked, LOCKED_S, True),
-    (job_is_locked, LOCKED_S, True),
-    (batch_is_gone, TROUBLE_S, False),
-    (job_is_gone, TROUBLE_S, False),
-    (batch_has_no_room, TROUBLE_S, True),
-    (job_has_no_room, TROUBLE_S, True),
+def batch_tables_are_locked(deployment: Deployment) -> AbstractContextManager[None]:
+    return resources.locked_tables(deployment.databases["batch"], "batch", "addition")
+
+
+def job_tables_are_locked(deployment: Deployment) -> AbstractContextManager[None]:
+    return resources.locked_tables(deployment.databases["job"], "queued_batch", "job")
+
+
+def server_is_stopped(deployment: Deployment) -> AbstractContextManager[None]:
+    assert deployment.server is not None
+    return resources.stopped(deployment.server)
+
+
+def server_has_crashed(deployment: Deployment) -> AbstractContextManager[None]:
+    assert deployment.server is not None
+    return resources.stopped(deployment.server, at_once=True)
+
+
+#: On what, what is taken away, for how long, and whether nothing can be accepted meanwhile.
+TROUBLES: tuple[tuple[str, Break, float, bool], ...] = (
+    ("sqlite", batch_is_locked, LOCKED_S, True),
+    ("sqlite", job_is_locked, LOCKED_S, True),
+    ("sqlite", batch_is_gone, TROUBLE_S, False),
+    ("sqlite", job_is_gone, TROUBLE_S, False),
+    ("sqlite", batch_has_no_room, TROUBLE_S, True),
+    ("sqlite", job_has_no_room, TROUBLE_S, True),
+    ("postgresql", batch_tables_are_locked, LOCKED_S, True),
+    ("postgresql", job_tables_are_locked, LOCKED_S, True),
+    ("postgresql", server_is_stopped, TROUBLE_S, True),
+    ("postgresql", server_has_crashed, TROUBLE_S, True),
 )
 
 
 @pytest.fixture(scope="module")
+def backend() -> str:
+    """Where nothing else is said: files, and one of each process."""
+    return "sqlite"
+
+
+@pytest.fixture(scope="module")
 def deployment(
-    deploy: Callable[..., Deployment], tmp_path_factory: pytest.TempPathFactory
-) -> Deployment:
-    return deploy(tmp_path_factory.mktemp("resources"), **SETTINGS)
+    backend: str, deploy: Callable[..., Deployment], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    deployment = deploy(backend, tmp_path_factory.mktemp("resources"), **SETTINGS)
+    yield deployment
+    deployment.kill()
 
 
 @pytest.fixture
@@ -130,9 +160,10 @@ def check_done(client: Client, batch_id: str, runs: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "lasts_s", "stops_everything"),
+    ("backend", "trouble", "lasts_s", "stops_everything"),
     TROUBLES,
-    ids=[trouble.__name__ for trouble, *_ in TROUBLES],
+    ids=[f"{backend}-{trouble.__name__}" for backend, trouble, *_ in TROUBLES],
+    scope="module",
 )
 def test_requests_fail_cleanly_and_work_resumes(
     trouble: Break,
@@ -160,7 +191,9 @@ def test_requests_fail_cleanly_and_work_resumes(
     for batch_id in batches:
         check_done(client, batch_id, [41, 42])
     check_done(client, accepted.id, [60] * 4)
-    come_to_rest(running.data_dir)
+    come_to_rest(running)
+    assert all(service.running for service in running.services.values())
+    assert running.zombies() == []
 
 
 def test_results_wait_while_the_result_store_is_away(
@@ -181,7 +214,7 @@ def test_results_wait_while_the_result_store_is_away(
     assert api.get(link).is_success
     for batch in waiting:
         check_done(client, batch.id, [62, 63])
-    come_to_rest(running.data_dir)
+    come_to_rest(running)
 
 
 @pytest.fixture
@@ -192,7 +225,7 @@ def on_a_small_disk(deploy: Callable[..., Deployment], tmp_path: Path) -> Iterat
             mounted.enter_context(resources.small_disk(tmp_path / "data", megabytes=16))
         except PermissionError as error:
             pytest.skip(str(error))
-        deployment = deploy(tmp_path, **SETTINGS)
+        deployment = deploy("sqlite", tmp_path, **SETTINGS)
         deployment.start()
         yield deployment
         deployment.kill()
@@ -228,4 +261,4 @@ def test_a_full_disk_and_a_read_only_one(on_a_small_disk: Deployment) -> None:
                 assert "Traceback" not in deployment[name].last_words()
         deployment.start(NAMES)
         check_done(client, client.create([43]).id, [43])
-    come_to_rest(deployment.data_dir)
+    come_to_rest(deployment)

@@ -9,7 +9,7 @@ import pytest
 from breaking.books import Books
 from breaking.customers import Customers, orders
 from breaking.deployment import Deployment
-from breaking.plan import plan
+from breaking.plan import SERVER, plan
 from breaking.rest import come_to_rest
 from breaking.storm import Storm
 
@@ -21,38 +21,52 @@ SENT = 340
 FAULTS = 44
 FEWEST_FAULTS = 40
 
-#: Three that never change, and one that nobody has seen.
-SEEDS = (1, 2, 3, None)
+#: Some that never change, and one that nobody has seen.
+RUNS = (
+    *(("sqlite", seed) for seed in (1, 2, 3, None)),
+    *(("postgresql", seed) for seed in (1, None)),
+)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("given", SEEDS, ids=["1", "2", "3", "random"])
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("backend", "given"), RUNS, ids=[f"{backend}-{seed or 'random'}" for backend, seed in RUNS]
+)
 def test_nothing_is_lost_in_a_storm(
-    given: int | None, deploy: Callable[..., Deployment], tmp_path: Path
+    backend: str,
+    given: int | None,
+    deploy: Callable[..., Deployment],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     seed = secrets.randbits(32) if given is None else given
-    print(f"seed {seed}")  # noqa: T201 - pytest shows it when the test fails
-    deployment = deploy(tmp_path, TWEEZER_OPEN_BATCH_IDLE_S="12")
+    with capsys.disabled():
+        print(f" seed {seed} ", end="", flush=True)  # noqa: T201 - to repeat what was seen
+    deployment = deploy(backend, tmp_path, TWEEZER_OPEN_BATCH_IDLE_S="12")
     deployment.start()
     storm = Storm(deployment, seed)
     accounts = asyncio.run(weather(deployment, storm, seed))
 
     assert storm.surprises == []
     assert len(storm.done) >= FEWEST_FAULTS
+    befallen = {fault.target for fault in storm.done}
+    assert befallen >= deployment.services.keys()
+    assert (SERVER in befallen) is (deployment.server is not None)
     assert all(service.running for service in deployment.services.values())
-    books = come_to_rest(deployment.data_dir)
+    books = come_to_rest(deployment)
     assert deployment.zombies() == []
     check(books, accounts)
     asyncio.run(check_answers(deployment, books, accounts))
     assert set(deployment.stop().values()) == {0}
     assert deployment.remains() == []
-    assert Books.read(deployment.data_dir).problems() == []
+    assert Books.read(deployment).problems() == []
 
 
 async def weather(deployment: Deployment, storm: Storm, seed: int) -> Customers:
     """Sends the work while the storm rages; returns when every batch has ended."""
-    faults = plan(seed, FAULTS)
+    names = list(deployment.services)
+    faults = plan(seed, FAULTS, names, with_server=deployment.server is not None)
     lasts_s = sum(fault.pause_s for fault in faults)
     async with deployment.api() as api:
         customers = Customers(api, deployment.token)

@@ -1,14 +1,16 @@
 """Reads both databases and the result store, and says where they contradict each other."""
 
-import sqlite3
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import URL, Connection, NullPool, RowMapping, create_engine
+
+from breaking.deployment import Deployment
 from tweezer.lifecycle import (
     FINAL_BATCH_STATUSES,
     FINAL_JOB_STATUSES,
@@ -19,7 +21,7 @@ from tweezer.lifecycle import (
     batch_status,
 )
 
-Row = sqlite3.Row
+Row = RowMapping
 
 _INTENT = ("open", "cancelled", "paused")
 
@@ -39,16 +41,17 @@ class Books:
     """Keys in the result store."""
 
     @classmethod
-    def read(cls, data_dir: Path) -> "Books":
+    def read(cls, deployment: Deployment) -> "Books":
         """Reads everything."""
-        with _database(data_dir / "batch.db") as batch, _database(data_dir / "job.db") as job:
+        urls = deployment.databases
+        with _database(urls["batch"]) as batch, _database(urls["job"]) as job:
             return cls(
                 batches=_rows(batch, "batch"),
                 additions=_rows(batch, "addition WHERE batch_id IS NOT NULL"),
                 queued_batches=_rows(job, "queued_batch"),
                 queued_additions=_rows(job, "queued_addition"),
                 jobs=_rows(job, "job"),
-                results=frozenset(_files(data_dir / "results")),
+                results=frozenset(_files(deployment.data_dir / "results")),
             )
 
     def problems(self, unfinished: Iterable[str] = ()) -> list[str]:
@@ -154,14 +157,22 @@ class Books:
                 yield f"job {job['id']} is still {job['status']}"
 
 
-def _database(file: Path) -> closing[sqlite3.Connection]:
-    connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)
-    connection.row_factory = Row
-    return closing(connection)
+@contextmanager
+def _database(url: URL) -> Iterator[Connection]:
+    """Connects to read: all of it as it is at one moment where the database can do that."""
+    if url.get_backend_name() == "sqlite":
+        url = url.set(database=f"file:{url.database}", query={"mode": "ro", "uri": "true"})
+        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": 10})
+    else:
+        engine = create_engine(url, poolclass=NullPool, isolation_level="REPEATABLE READ")
+    with engine.connect() as connection:
+        yield connection
 
 
-def _rows(connection: sqlite3.Connection, what: str) -> dict[str, Row]:
-    return {row["id"]: row for row in connection.execute(f"SELECT * FROM {what}")}
+def _rows(connection: Connection, what: str) -> dict[str, Row]:
+    return {
+        row["id"]: row for row in connection.exec_driver_sql(f"SELECT * FROM {what}").mappings()
+    }
 
 
 def _files(folder: Path) -> Iterator[str]:

@@ -12,6 +12,7 @@ import grpc
 from breaking import programs
 from breaking.deployment import Deployment
 from breaking.service import PATIENCE_S
+from tweezer.process.channels import LOAD_BALANCING
 from tweezer.v1 import batch_pb2, batch_service_pb2, job_pb2, job_service_pb2, operator_service_pb2
 from tweezer.v1.batch_service_pb2_grpc import BatchServiceStub
 from tweezer.v1.job_service_pb2_grpc import JobServiceStub
@@ -22,6 +23,7 @@ T = TypeVar("T")
 _PASSING: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 _OPTIONS: Final = [
+    ("grpc.service_config", json.dumps(LOAD_BALANCING)),
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),

@@ -64,6 +64,17 @@ def ends(pid: int, within_s: float) -> bool:
         os.close(descriptor)
 
 
+def first_to_end(pids: Iterable[int], within_s: float) -> int | None:
+    """Waits until one of some processes of ours has ended; returns it, or None when none does."""
+    opened = {os.pidfd_open(pid): pid for pid in pids}
+    try:
+        ended, _, _ = select.select(list(opened), [], [], within_s)
+        return opened[ended[0]] if ended else None
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
 def _command(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()

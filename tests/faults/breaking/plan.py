@@ -1,14 +1,18 @@
 """Which faults a run suffers: a pure function of its seed."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from breaking.deployment import NAMES
 
-#: A worker process of the execution service.
+#: A worker process of an execution service.
 WORKER: Final = "worker"
+
+#: The server with the databases.
+SERVER: Final = "database server"
 
 #: Mean time from one fault to the next, in seconds.
 _PAUSE_S: Final = 1.3
@@ -40,11 +44,15 @@ class Fault:
         return f"{self.kind} of {self.target} for {self.lasts_s:.1f} s"
 
 
-def plan(seed: int, number: int) -> list[Fault]:
+def plan(
+    seed: int, number: int, names: Sequence[str] = NAMES, *, with_server: bool = False
+) -> list[Fault]:
     """Returns a number of faults: every kind for every process, and others at random."""
     chance = random.Random(seed)
-    kinds = [(kind, name) for kind in Kind for name in NAMES]
+    kinds = [(kind, name) for kind in Kind for name in names]
     kinds += [(Kind.KILL, WORKER), (Kind.KILL, WORKER), (Kind.FREEZE, WORKER)]
+    if with_server:
+        kinds += [(Kind.KILL, SERVER), (Kind.RESTART, SERVER)]
     chosen = kinds + chance.choices(kinds, k=number - len(kinds))
     chance.shuffle(chosen)
     return [_fault(kind, target, chance) for kind, target in chosen]

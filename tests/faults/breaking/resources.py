@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from sqlalchemy import URL, NullPool, create_engine
+
+from breaking.server import DatabaseServer
+
 
 @contextmanager
 def locked(database: Path) -> Iterator[None]:
@@ -17,6 +21,24 @@ def locked(database: Path) -> Iterator[None]:
             yield
         finally:
             connection.execute("ROLLBACK")
+
+
+@contextmanager
+def locked_tables(database: URL, *tables: str) -> Iterator[None]:
+    """Keeps everybody else from reading and writing some tables on a server."""
+    with create_engine(database, poolclass=NullPool).begin() as connection:
+        connection.exec_driver_sql(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+@contextmanager
+def stopped(server: DatabaseServer, *, at_once: bool = False) -> Iterator[None]:
+    """Stops a server or crashes it, and starts it again."""
+    server.stop(at_once=at_once)
+    try:
+        yield
+    finally:
+        server.start()
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
 from breaking.books import Books
+from breaking.deployment import Deployment
 from breaking.service import PATIENCE_S
 
 #: How often the books are read, in seconds: they give no sign when they change.
@@ -12,12 +12,12 @@ _REREAD_S = 0.2
 
 
 def come_to_rest(
-    data_dir: Path, unfinished: Iterable[str] = (), within_s: float = PATIENCE_S
+    deployment: Deployment, unfinished: Iterable[str] = (), within_s: float = PATIENCE_S
 ) -> Books:
     """Returns the books once nothing is wrong with them; fails when that does not come about."""
     deadline = time.monotonic() + within_s
     while True:
-        books = Books.read(data_dir)
+        books = Books.read(deployment)
         problems = books.problems(unfinished)
         if not problems:
             return books

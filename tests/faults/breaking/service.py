@@ -18,16 +18,17 @@ class Service:
     """A process that is started, hurt, and started again."""
 
     def __init__(
-        self, name: str, environment: Mapping[str, str], folder: Path, *, may_crash: bool
+        self, name: str, role: str, environment: Mapping[str, str], folder: Path, *, may_crash: bool
     ) -> None:
-        self.name = name
+        self.name, self.role = name, role
         self.messages = folder / f"{name}.stderr"
-        #: Names the crash point at which it dies; gone once it has.
-        self._armed = folder / f"{name}.armed"
+        #: Names the crash point at which it, or another replica, dies; gone once one has.
+        self._armed = folder / f"{role}.armed"
         self._may_crash = may_crash
         self.sessions: set[int] = set()  # of every process started so far
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
+        self.is_special = False  # whether it runs with settings that the others do not have
 
     @property
     def pid(self) -> int:
@@ -42,9 +43,10 @@ class Service:
     def start(self, **settings: str) -> None:
         """Starts it as `tweezer up` does."""
         assert self._process is None, f"{self.name} has ended by itself:\n{self.last_words()}"
-        command = ["-m", f"tweezer.{self.name}"]
+        self.is_special = bool(settings)
+        command = ["-m", f"tweezer.{self.role}"]
         if self._may_crash:
-            command = [_CRASHING, self.name, str(self._armed)]
+            command = [_CRASHING, self.role, str(self._armed)]
         with self.messages.open("ab") as messages:
             self._process = subprocess.Popen(
                 [sys.executable, *command],
@@ -58,7 +60,7 @@ class Service:
         self.sessions.add(self._process.pid)
 
     def arm(self, point: str) -> None:
-        """Lets it die when it next passes a crash point."""
+        """Lets it die at a crash point, or another replica if that passes it first."""
         assert self._may_crash
         draft = self._armed.with_suffix(".draft")
         draft.write_text(point)
