@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from tweezer.execution.engines.place import Place
 from tweezer.internal.v1.lease_service_pb2 import JobOutcome, Released, Stopped
 
 
@@ -21,6 +22,8 @@ class HeldJob:
     token: str
     job_id: str
     progress: int = 0
+    place: Place | None = None
+    """Where it runs, once it does."""
     work: asyncio.Task[JobOutcome] | None = field(default=None, repr=False)
     """Runs the job; None once its outcome waits to be reported."""
     ending: Ending | None = None
@@ -37,6 +40,14 @@ class HeldJob:
         self.ending = ending
         self.work.cancel()
         return True
+
+    def located(self, outcome: JobOutcome) -> JobOutcome:
+        """Returns the outcome with where the job has run."""
+        if self.place is not None and self.place.slurm_job_id is not None:
+            outcome.slurm_job_id = self.place.slurm_job_id
+        if self.place is not None and self.place.slurm_cluster_name is not None:
+            outcome.slurm_cluster_name = self.place.slurm_cluster_name
+        return outcome
 
     def ended(self) -> JobOutcome:
         """Returns the outcome of a job whose work was stopped."""

@@ -86,6 +86,8 @@ class LeaseCalls:
         mutual = self._settings.tls.mutual
         if mutual is not None:
             return f"does {mutual.own.certificate} name the process `execution`?"
+        if self._settings.service_key is not None:
+            return "does TWEEZER_SERVICE_KEY hold the key that JobService has?"
         return f"does {self._settings.service_key_file} hold the key that JobService has?"
 
 

@@ -9,17 +9,18 @@ import structlog
 
 from tweezer.execution.attempts import pause
 from tweezer.execution.emulators.task import JobError, Task
-from tweezer.execution.engines.engine import Engine, WorkerLost
+from tweezer.execution.engines.engine import Engine, EngineAway, WorkerLost
+from tweezer.execution.engines.place import Place
 from tweezer.execution.held_job import Ending, HeldJob
 from tweezer.execution.lease_calls import LeaseCalls
 from tweezer.execution.metrics import AttemptRecord
-from tweezer.execution.outcomes import OutcomeReporter
+from tweezer.execution.outcomes import OutcomeReporter, gather_s
 from tweezer.execution.prefetch import Prefetch
 from tweezer.execution.programs import ProgramMissing, Programs
 from tweezer.execution.renewals import Renewals
 from tweezer.execution.settings import ExecutionSettings
 from tweezer.execution.time_limits import TimeLimits
-from tweezer.internal.v1.lease_service_pb2 import JobLease, JobOutcome, LeasedBatch
+from tweezer.internal.v1.lease_service_pb2 import JobLease, JobOutcome, LeasedBatch, Released
 from tweezer.internal.v1.lease_service_pb2_grpc import LeaseServiceStub
 from tweezer.process.backoff import Backoff
 from tweezer.process.telemetry import Telemetry
@@ -43,28 +44,26 @@ class LeaseLoop:
         service: LeaseServiceStub,
         programs: Programs,
         engine: Engine,
-        telemetry: Telemetry | None = None,
+        record: AttemptRecord | None = None,
     ) -> None:
         self._settings = settings
         self._calls = LeaseCalls(settings, service)
         self._programs, self._engine = programs, engine
         self._time_limits = TimeLimits(settings.job_time_limit_s, settings.job_time_limits)
-        self._prefetch = Prefetch(engine.capacity, settings.max_prefetch)
+        self._prefetch = Prefetch(lambda: engine.capacity, settings.max_prefetch)
         self._held: dict[str, HeldJob] = {}
-        self._record = AttemptRecord(
-            telemetry or Telemetry(),
-            capacity=lambda: engine.capacity,
-            held=lambda: len(self._held),
-        )
+        self._record = record or AttemptRecord(Telemetry())
+        self._record.follow(capacity=lambda: engine.capacity, held=lambda: len(self._held))
         self._running = 0
         self._stopping = False
         self._changed = asyncio.Event()
+        engine.watch_capacity(self._changed.set)
         self._renewals = Renewals(self._calls, self._held, interval_s=settings.lease_renewal_s)
         # Groups of half the largest message leave room for one large result beside small ones.
         self._reporter = OutcomeReporter(
             service,
             max_group_bytes=settings.max_message_bytes // 2,
-            more_to_come=lambda: self._running > 0,
+            gather_s=lambda: gather_s(self._running, engine.capacity),
             on_settled=self._forget,
         )
 
@@ -144,9 +143,9 @@ class LeaseLoop:
         job.work = None
         self._running -= 1
         if not work.cancelled() and work.exception() is None:
-            self._reporter.add(work.result())
+            self._reporter.add(job.located(work.result()))
         elif job.ending is not None:
-            self._reporter.add(job.ended())
+            self._reporter.add(job.located(job.ended()))
         # Otherwise the whole service ends, because a part of it failed.
         self._changed.set()
 
@@ -163,6 +162,9 @@ class LeaseLoop:
         except (WorkerLost, ProgramMissing) as error:
             log.warning("a job was lost", attempt=lease.attempt, cause=str(error))
             return JobOutcome(token=job.token, lost=str(error))
+        except EngineAway as error:
+            log.warning("a job is given back", attempt=lease.attempt, cause=str(error))
+            return JobOutcome(token=job.token, released=Released())
 
     async def _run_on_engine(self, job: HeldJob, task: Task) -> bytes:
         begun: float | None = None
@@ -175,9 +177,12 @@ class LeaseLoop:
             job.progress = percentage
             self._renewals.announce()
 
+        def locate(place: Place) -> None:
+            job.place = place
+
         try:
             return await self._time_limits.run(
-                task.device_type, lambda report: self._engine.run(task, report), follow
+                task.device_type, lambda report: self._engine.run(task, report, locate), follow
             )
         finally:
             if begun is not None:

@@ -11,17 +11,16 @@ from tweezer.process.telemetry import Telemetry
 
 
 class AttemptRecord:
-    """Keeps record of the jobs that are run."""
+    """Keeps record of the jobs that are run, on all engines of this process."""
 
-    def __init__(
-        self, telemetry: Telemetry, *, capacity: Callable[[], int], held: Callable[[], int]
-    ) -> None:
+    def __init__(self, telemetry: Telemetry) -> None:
         registry = telemetry.metrics.registry
         self._tracing = telemetry.tracing
         workers = Gauge(
             "tweezer_execution_workers", "Jobs that can run at the same time.", registry=registry
         )
-        workers.set_function(capacity)
+        self._capacities: list[Callable[[], int]] = []
+        workers.set_function(lambda: sum(capacity() for capacity in self._capacities))
         self._busy = Gauge(
             "tweezer_execution_workers_busy", "Jobs that run at present.", registry=registry
         )
@@ -30,7 +29,8 @@ class AttemptRecord:
             "Jobs that were leased and whose outcome is not acknowledged yet.",
             registry=registry,
         )
-        jobs_held.set_function(held)
+        self._helds: list[Callable[[], int]] = []
+        jobs_held.set_function(lambda: sum(held() for held in self._helds))
         self._attempts = Counter(
             "tweezer_execution_attempts",
             "Attempts that ended, by outcome: result, failure (the job is wrong), lost (the worker "
@@ -38,6 +38,11 @@ class AttemptRecord:
             ["device", "outcome"],
             registry=registry,
         )
+
+    def follow(self, *, capacity: Callable[[], int], held: Callable[[], int]) -> None:
+        """Counts the workers and jobs of one more engine."""
+        self._capacities.append(capacity)
+        self._helds.append(held)
 
     @contextmanager
     def attempt(self, batch: LeasedBatch, lease: JobLease) -> Iterator["Attempt"]:

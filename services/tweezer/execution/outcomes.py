@@ -16,11 +16,21 @@ from tweezer.process.crash_points import crash_point
 
 log = structlog.get_logger(__name__)
 
-#: How long to gather outcomes, in seconds, while jobs are running.
+#: How long to gather outcomes while jobs are running, and while more of them wait for a worker, in
+#: seconds. A call costs the services several times what an outcome in it does.
 _GATHER_S: Final = 0.02
+_GATHER_BUSY_S: Final = 0.1
+
 
 #: Outcomes in one call.
 _MAX_GROUP: Final = 256
+
+
+def gather_s(jobs: int, capacity: int) -> float:
+    """Returns how long to gather outcomes, in seconds, when so many more jobs run or wait."""
+    if jobs == 0:
+        return 0.0
+    return _GATHER_S if jobs <= capacity else _GATHER_BUSY_S
 
 
 class OutcomeReporter:
@@ -35,11 +45,11 @@ class OutcomeReporter:
         service: LeaseServiceStub,
         *,
         max_group_bytes: int,
-        more_to_come: Callable[[], bool],
+        gather_s: Callable[[], float],
         on_settled: Callable[[str], None],
     ) -> None:
         self._service, self._max_group_bytes = service, max_group_bytes
-        self._more_to_come, self._on_settled = more_to_come, on_settled
+        self._gather_s, self._on_settled = gather_s, on_settled
         self._waiting: deque[JobOutcome] = deque()
         self._waiting_bytes = 0
         self._max_group = _MAX_GROUP
@@ -61,8 +71,9 @@ class OutcomeReporter:
         backoff = Backoff()
         while True:
             await self._some.wait()
-            if self._more_to_come():
-                await asyncio.sleep(_GATHER_S)
+            if (wait_s := self._gather_s()) > 0:
+                # Not a wait for anything: others that end meanwhile go in the same call.
+                await asyncio.sleep(wait_s)
             group = self._group()
             crash_point("execution.outcomes.ready")
             try:

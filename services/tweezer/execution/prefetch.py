@@ -1,5 +1,6 @@
 """How many jobs to lease beyond those that run."""
 
+from collections.abc import Callable
 from typing import Final
 
 #: Work to have in hand, in seconds of all workers: enough to outlast a slow answer.
@@ -17,7 +18,7 @@ class Prefetch:
     nothing is fetched ahead before it is known that jobs are short.
     """
 
-    def __init__(self, capacity: int, limit: int) -> None:
+    def __init__(self, capacity: Callable[[], int], limit: int) -> None:
         self._capacity, self._limit = capacity, limit
         self._mean_s: float | None = None
 
@@ -33,5 +34,5 @@ class Prefetch:
         """How many jobs to lease beyond those that run."""
         if self._mean_s is None:
             return 0
-        in_hand = self._capacity * _IN_HAND_S / max(self._mean_s, 1e-3)
+        in_hand = self._capacity() * _IN_HAND_S / max(self._mean_s, 1e-3)
         return min(int(in_hand), self._limit)

@@ -10,7 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from tweezer.execution.emulators.registry import EMULATORS
 from tweezer.execution.emulators.task import Integrator, Limits
-from tweezer.rpc.settings import RpcSettings
+from tweezer.execution.engine_settings import EngineSettings
 
 #: Room that the rest of a message takes beside a result file, in bytes.
 _MESSAGE_MARGIN: Final = 64 * 1024
@@ -22,7 +22,7 @@ _LEAST_MEMORY: Final = 2**28
 _CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 
 
-class ExecutionSettings(RpcSettings):
+class ExecutionSettings(EngineSettings):
     """What an operator can set of the execution service."""
 
     model_config = SettingsConfigDict(env_nested_delimiter="__")
@@ -35,20 +35,23 @@ class ExecutionSettings(RpcSettings):
     """Address of the page /metrics, for example 127.0.0.1:9003; absent serves none."""
     execution_name: str = Field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     """Names this service in the logs of the job service."""
-    execution_engine: Literal["local"] = "local"
-    """What runs the jobs: `local` is worker processes on this machine."""
+    execution_engine: Literal["local", "dask", "slurm"] = "local"
+    """What runs the jobs: `local` is worker processes on this machine, `dask` the workers of the
+    scheduler at `dask_address`, `slurm` workers that are started as Slurm jobs."""
     execution_workers: int = Field(default_factory=lambda: _usable_cores(), ge=1)
-    """Jobs that run at the same time."""
+    """Jobs that run at the same time on the engine `local`."""
     execution_worker_memory_bytes: int | None = Field(
         default_factory=lambda fields: _share_of_memory(fields.get("execution_workers", 1)),
         ge=_LEAST_MEMORY,
     )
     """Memory that one worker may take; a job that needs more fails with a sentence. The default
-    divides nine tenths of the machine's memory, or of the container's, among the workers."""
+    divides nine tenths of the machine's memory, or of the container's, among the workers; on other
+    machines it is nine tenths of what the Dask worker has."""
     execution_device_types: tuple[str, ...] = tuple(EMULATORS)
     """Device types whose jobs it runs; all that have an emulator unless set."""
     execution_limits: Limits = Limits()
-    """How large a job may be; one of them is set by TWEEZER_EXECUTION_LIMITS__MAX_ATOMS."""
+    """How large a job may be; one of them is set by TWEEZER_EXECUTION_LIMITS__MAX_ATOMS. They are
+    what this machine can bear, whatever the batch service lets through: jobs beyond them fail."""
     execution_integrator: Integrator = "vern7"
     """How the Schrödinger equation is integrated: `vern7`, which is faster and more accurate, or
     `default` as Pulser does. See docs/performance.md."""
@@ -72,11 +75,16 @@ class ExecutionSettings(RpcSettings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        unknown = {*self.execution_device_types, *self.job_time_limits} - EMULATORS.keys()
+        unknown = {
+            *(*self.execution_device_types, *self.job_time_limits),
+            *(*self.dask_resources, *self.slurm_device_types),
+        } - EMULATORS.keys()
         if unknown:
             raise ValueError(f"there is no emulator for {', '.join(sorted(unknown))}")
         if self.execution_limits.max_result_bytes > self.max_message_bytes - _MESSAGE_MARGIN:
             raise ValueError("a result of max_result_bytes does not fit into max_message_bytes")
+        if self.execution_engine == "dask" and not self.dask_address:
+            raise ValueError("the engine `dask` needs dask_address, for example tls://host:8786")
         if self.lease_renewal_s > self.lease_duration_s / 2:
             raise ValueError("lease_renewal_s must be at most half of lease_duration_s")
         return self

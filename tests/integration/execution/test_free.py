@@ -223,6 +223,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"variables_json": json.dumps(VALUES), "limits": Limits(max_atoms=3)},
         "The register has 4 atoms, and this device emulates at most 3.",
     ),
+    "too long": (
+        {"variables_json": json.dumps(VALUES), "limits": Limits(max_sequence_ns=99)},
+        " ns, and this device emulates at most 99 ns.",
+    ),
     "too short": (
         {"variables_json": json.dumps(VALUES | {"duration": 0})},
         "could not be built with these variables",

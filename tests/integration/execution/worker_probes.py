@@ -6,6 +6,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from tweezer.execution.emulators.task import Task
 
@@ -62,6 +63,19 @@ def stuck_in_c(task: Task, report: Report) -> bytes:
     """Spends hours inside one C call that never lets another thread run."""
     report(1)
     re.match(r"(a+)+$", "a" * 60 + "b")
+    raise AssertionError
+
+
+def once(task: Task, report: Report) -> bytes:
+    """Never ends the first time; the file that stands where the sequence would names its parent."""
+    path = Path(task.sequence)
+    if path.exists():
+        return b"{}"
+    report(1)
+    partial = path.with_suffix(".partial")
+    partial.write_text(str(os.getppid()))
+    partial.rename(path)
+    threading.Event().wait()
     raise AssertionError
 
 

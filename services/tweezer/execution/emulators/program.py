@@ -36,6 +36,7 @@ def build_sequence(task: Task) -> AnySequence:
     # A job that repeats another may carry the built sequence beside the values it was built with;
     # those are for display. Values that belong to nothing were refused when the job came in.
     _check_size(sequence, task.limits.max_atoms)
+    _check_duration(sequence, task.limits.max_sequence_ns)
     return sequence
 
 
@@ -71,4 +72,12 @@ def _check_size(sequence: AnySequence, max_atoms: int) -> None:
     if atoms > max_atoms:
         raise JobError(
             f"The register has {atoms} atoms, and this device emulates at most {max_atoms}."
+        )
+
+
+def _check_duration(sequence: AnySequence, max_ns: int) -> None:
+    duration_ns = sequence.get_duration()
+    if duration_ns > max_ns:
+        raise JobError(
+            f"The sequence lasts {duration_ns} ns, and this device emulates at most {max_ns} ns."
         )

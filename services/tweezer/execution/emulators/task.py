@@ -23,6 +23,8 @@ class Limits:
     """Atoms in the register. Time and memory grow at least as 2 to this power."""
     max_qpu_atoms: int = 12
     """Atoms in the register where a QPU is emulated, whose noise takes many trajectories."""
+    max_sequence_ns: int = 1_000_000
+    """Duration of the sequence, in nanoseconds."""
     max_shots: int = 1_000_000
     """Shots of one measurement."""
     max_trajectories: int = 10_000

@@ -5,12 +5,26 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from tweezer.execution.emulators.task import Task
+from tweezer.execution.engines.place import Place
+
+#: Takes percentages of a task that is under way.
+OnProgress = Callable[[int], None]
+
+#: Takes where a task runs, when a worker begins with it.
+OnPlace = Callable[[Place], None]
 
 
 class WorkerLost(Exception):
     """The process that ran a task ended by itself; the text says how, in one sentence.
 
     The task may succeed when it is tried again.
+    """
+
+
+class EngineAway(Exception):
+    """The engine lost its workers all at once, through no fault of a task; the text says how.
+
+    It looks for them again by itself, and has no capacity until it has found them.
     """
 
 
@@ -23,18 +37,29 @@ class Engine(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many tasks run at the same time; more wait, first come first served."""
+        """How many tasks are worth having at the same time; more wait.
+
+        That is one for each worker, and one for each worker that would be started for it.
+        """
         ...
 
-    async def run(self, task: Task, on_progress: Callable[[int], None]) -> bytes:
+    def watch_capacity(self, on_change: Callable[[], None]) -> None:
+        """Has `on_change` called whenever the capacity may have changed."""
+        ...
+
+    async def run(
+        self, task: Task, on_progress: OnProgress, on_place: OnPlace | None = None
+    ) -> bytes:
         """Runs a task and returns its result file.
 
-        `on_progress` gets 0 when a worker begins with the task, then rising percentages.
+        `on_progress` gets 0 when a worker begins with the task, then rising percentages. Before
+        that, `on_place` gets where the worker is, so that it is known whatever becomes of the task.
         Cancelling the call stops the task at once, and nothing else.
 
         Raises:
             JobError: The job is wrong.
             WorkerLost: The process that ran it died.
+            EngineAway: All workers are out of reach.
         """
         ...
 

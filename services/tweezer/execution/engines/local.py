@@ -17,7 +17,8 @@ import structlog
 
 from tweezer.execution.emulators.registry import EMULATORS, module_of
 from tweezer.execution.emulators.task import Task
-from tweezer.execution.engines.engine import EngineError, WorkerLost
+from tweezer.execution.engines.engine import EngineError, OnPlace, OnProgress, WorkerLost
+from tweezer.execution.engines.place import Place
 from tweezer.execution.engines.worker import WorkerSettings
 from tweezer.execution.engines.worker_process import NotBegun, WorkerContext, WorkerProcess
 
@@ -30,7 +31,7 @@ _RESTART_WAITS: Final = (0.1, 1.0, 5.0, 30.0)
 _MAX_BEGINNINGS: Final = 5
 
 #: Numerical libraries use as many threads as there are cores, in each worker, unless told not to.
-_ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class LocalEngine:
@@ -45,8 +46,11 @@ class LocalEngine:
         *,
         max_memory_bytes: int | None = None,
         emulators: Mapping[str, str] = EMULATORS,
+        threads: int = 1,
     ) -> None:
-        self._workers = workers
+        self._workers, self._threads = workers, threads
+        # Workers are processes of this machine: they are where this process is.
+        self._place = Place.of(os.environ)
         self._settings = WorkerSettings(dict(emulators), max_memory_bytes)
         self._context = _context()
         # See WorkerProcess.start: one thread on purpose.
@@ -61,6 +65,9 @@ class LocalEngine:
     def capacity(self) -> int:
         """How many tasks run at the same time."""
         return self._workers
+
+    def watch_capacity(self, on_change: Callable[[], None]) -> None:
+        """Does nothing: the number of workers is fixed."""
 
     @property
     def pids(self) -> frozenset[int]:
@@ -88,7 +95,7 @@ class LocalEngine:
             EngineError: A worker could not be started.
         """
         # The process that all workers are forked from inherits this when it starts.
-        os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+        os.environ.update(dict.fromkeys(_THREADS, str(self._threads)))
         self._context.set_forkserver_preload(
             [module_of(name) for name in self._settings.emulators.values()]
         )
@@ -120,8 +127,12 @@ class LocalEngine:
         self._idle.clear()
         self._executor.shutdown(wait=False)
 
-    async def run(self, task: Task, on_progress: Callable[[int], None]) -> bytes:
+    async def run(
+        self, task: Task, on_progress: OnProgress, on_place: OnPlace | None = None
+    ) -> bytes:
         """Runs a task and returns its result file; see `Engine.run`."""
+        if on_place is not None:
+            on_place(self._place)
         for _ in range(_MAX_BEGINNINGS):
             worker = await self._take_worker(task.sequence_hash)
             try:
