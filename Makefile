@@ -42,7 +42,7 @@ format: $(DEV) ## Format the code and the .proto files
 	@$(BIN)/buf format --write
 
 .PHONY: lint
-lint: $(DEV) ## Check style, types, imports, .proto files and everything generated
+lint: $(DEV) ## Check style, types, imports, .proto files, deploy/ and everything generated
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@out=$$($(BIN)/bandit --quiet --configfile pyproject.toml --recursive \
@@ -52,6 +52,7 @@ lint: $(DEV) ## Check style, types, imports, .proto files and everything generat
 	@$(BIN)/buf lint
 	@$(BIN)/buf format --diff --exit-code
 	@$(BIN)/python scripts/generate_protos.py --check
+	@$(BIN)/python scripts/lint_deploy.py
 	@$(LIFECYCLE_PAGE) | diff docs/lifecycle.md - || \
 	    { echo "docs/lifecycle.md is out of date: run 'make docs'" >&2; exit 1; }
 
@@ -65,7 +66,10 @@ audit: $(RUN) ## Look for known vulnerabilities of what is installed (needs the 
 
 .PHONY: test
 test: $(TEST) ## Run the tests (ARGS="-k name" for some of them)
-	@$(BIN)/python -m pytest --quiet $(ARGS)
+	@$(BIN)/python -m pytest --quiet $(or $(ARGS),$(SIDE_BY_SIDE))
+
+# Each file in one process, since the tests of a file share what they have started.
+SIDE_BY_SIDE = -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: check
 check: lint test ## Check everything: lint and test
@@ -74,7 +78,8 @@ check: lint test ## Check everything: lint and test
 EXECUTION_BENCHES := bench-atoms4 bench-atoms8 bench-atoms10 bench-identical
 
 # About requests, history and the start: benchmarks/NAME.py, docs/performance.md.
-SERVICE_BENCHES := bench-requests bench-latency bench-scale bench-start_and_memory
+SERVICE_BENCHES := bench-requests bench-latency bench-scale bench-start_and_memory bench-engines \
+    bench-replicas
 
 .PHONY: bench $(EXECUTION_BENCHES) $(SERVICE_BENCHES)
 bench: $(EXECUTION_BENCHES) $(SERVICE_BENCHES) ## Measure what docs/performance.md claims; bench-NAME for one

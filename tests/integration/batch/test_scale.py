@@ -239,7 +239,12 @@ CLEAN_UP = {
     "load": (loads._LOAD, {"of_project": PROJECT}, {"sqlite_autoindex_project_load_1"}),
     "change of a load": (
         loads._CHANGE,
-        {"of_project": PROJECT, "more_batches": 0, "more_jobs": 1},
+        {
+            "of_project": PROJECT,
+            "more_batches": 0,
+            "more_unfinished_jobs": 1,
+            "more_sequence_bytes": 0,
+        },
         {"sqlite_autoindex_project_load_1"},
     ),
 }
