@@ -311,6 +311,24 @@ def test_monte_carlo_gets_the_same_operators() -> None:
         assert np.array_equal(ours._hamiltonian(time).full(), theirs._hamiltonian(time).full())
 
 
+def ramp(omega: float) -> AnySequence:
+    sequence = Sequence(chain(2), MockDevice)
+    sequence.declare_channel("ch", "rydberg_global")
+    sequence.add(Pulse.ConstantAmplitude(omega, RampWaveform(400, -8, 8), 0), "ch")
+    return sequence
+
+
+def test_what_is_kept_between_jobs_changes_nothing() -> None:
+    fast_qutip._interpolated.cache_clear()
+    for omega in (3.0, 4.0, 3.0):
+        theirs = outcome(QutipBackendV2, ramp(omega))
+        ours = outcome(FastBackend, ramp(omega))
+        states = [key for key in theirs if key[0] != "bitstrings"]
+        assert_identical({key: ours[key] for key in states}, {key: theirs[key] for key in states})
+    # The detuning of all is the same, and the amplitude of the first and the last.
+    assert fast_qutip._interpolated.cache_info().hits == 3
+
+
 def test_an_initial_state_and_a_sampling_rate() -> None:
     sequence = PROGRAMS["two_atoms"]()
     amplitudes = {"rg": 0.6, "gr": 0.8j}

@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from typing import Any, Final
 
 import numpy as np
+import qutip
 from pulser import NoiseModel, Sequence
 from pulser._hamiltonian_data import HamiltonianData
 from pulser.backend import Results
@@ -37,6 +38,9 @@ _EDGE: Final = 0.05
 #: Largest dimension of which operators are kept, and how many of them: 40 MB at most.
 _MAX_KEPT_DIMENSION: Final = 2**10
 _OPERATORS_KEPT: Final = 2048
+
+#: Longest samples of which the interpolation is kept: 16 MB at most in all.
+_MAX_KEPT_SAMPLES: Final = 8192
 
 
 @cache
@@ -62,6 +66,13 @@ def _basis_and_projectors(eigenbasis: tuple[str, ...]) -> tuple[dict[Any, Any], 
     return Hamiltonian._get_basis_op_matrices(list(eigenbasis))  # type: ignore[arg-type]
 
 
+@lru_cache(maxsize=16)
+def _interpolated(samples: bytes, kind: str, times: bytes) -> Any:
+    """Returns what QobjEvo makes of samples; in most batches, those of some channels are alike."""
+    values = np.frombuffer(samples, np.dtype(kind))
+    return qutip.coefficient(values, tlist=np.frombuffer(times, np.float64))
+
+
 #: Operators by what they are made of; shared by all Hamiltonians, which only read them.
 _operators: dict[Any, Any] = {}
 
@@ -75,6 +86,14 @@ class FastHamiltonian(Hamiltonian):
         # dispatchers twice each time.
         basis, projectors = _basis_and_projectors(tuple(eigenbasis))
         return dict(basis), dict(projectors)
+
+    def _adapt_to_sampling_rate(self, full_array: Any) -> Any:
+        """Returns samples as QuTiP's coefficient, which interpolates them, or as they are."""
+        samples = super()._adapt_to_sampling_rate(full_array)
+        times = getattr(self, "sampling_times", None)
+        if times is None or len(samples) > _MAX_KEPT_SAMPLES:  # None: these are the times
+            return samples
+        return _interpolated(samples.tobytes(), samples.dtype.str, times.tobytes())
 
     def build_operator(self, operations: Any) -> Any:
         """Builds an operator, or returns the one built before."""
