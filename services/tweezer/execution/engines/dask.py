@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 import structlog
 
 from tweezer.execution.emulators.task import JobError, Task
 from tweezer.execution.engines.dask_link import Connect, DaskJobs, DaskLink
 from tweezer.execution.engines.engine import (
+    Engine,
     EngineAway,
     EngineError,
     OnPlace,
@@ -25,7 +24,7 @@ log = structlog.get_logger(__name__)
 _MAX_BEGINNINGS = 5
 
 
-class DaskEngine:
+class DaskEngine(Engine):
     """Runs tasks on Dask, and connects again when the scheduler was away.
 
     Dask decides which worker runs what. It does not decide how often a job is tried: what goes down
@@ -54,20 +53,6 @@ class DaskEngine:
     def watch_capacity(self, on_change: Callable[[], None]) -> None:
         """Has `on_change` called whenever a worker comes or goes."""
         self._watchers.append(on_change)
-
-    async def __aenter__(self) -> Self:
-        """Connects to the scheduler."""
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Disconnects."""
-        await self.close()
 
     async def start(self) -> None:
         """Connects to the scheduler and makes its workers ready.

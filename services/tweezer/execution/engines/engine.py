@@ -33,7 +33,7 @@ class EngineError(Exception):
 
 
 class Engine(Protocol):
-    """Runs tasks in other processes. Used as an async context manager."""
+    """Runs tasks in other processes. Used as an async context manager, which engines inherit."""
 
     @property
     def capacity(self) -> int:
@@ -73,7 +73,8 @@ class Engine(Protocol):
 
     async def __aenter__(self) -> Self:
         """Starts the engine."""
-        ...
+        await self.start()
+        return self
 
     async def __aexit__(
         self,
@@ -82,4 +83,4 @@ class Engine(Protocol):
         traceback: TracebackType | None,
     ) -> None:
         """Closes the engine."""
-        ...
+        await self.close()

@@ -10,14 +10,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import structlog
 
 from tweezer.execution.emulators.registry import EMULATORS, module_of
 from tweezer.execution.emulators.task import Task
-from tweezer.execution.engines.engine import EngineError, OnPlace, OnProgress, WorkerLost
+from tweezer.execution.engines.engine import Engine, EngineError, OnPlace, OnProgress, WorkerLost
 from tweezer.execution.engines.place import Place
 from tweezer.execution.engines.worker import WorkerSettings
 from tweezer.execution.engines.worker_process import NotBegun, WorkerContext, WorkerProcess
@@ -34,7 +33,7 @@ _MAX_BEGINNINGS: Final = 5
 _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-class LocalEngine:
+class LocalEngine(Engine):
     """Runs tasks in worker processes of this machine.
 
     Each worker has a slot: a loop that starts it, and starts another one when it dies.
@@ -73,20 +72,6 @@ class LocalEngine:
     def pids(self) -> frozenset[int]:
         """Identifiers of the worker processes that run tasks or could."""
         return frozenset(worker.pid for worker in self._alive if worker.usable and worker.pid)
-
-    async def __aenter__(self) -> Self:
-        """Starts the workers."""
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Ends the workers."""
-        await self.close()
 
     async def start(self) -> None:
         """Starts the workers and waits until all take tasks.

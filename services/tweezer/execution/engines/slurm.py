@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import structlog
 
 from tweezer.execution.emulators.task import Task
 from tweezer.execution.engines.dask import DaskEngine
 from tweezer.execution.engines.dask_link import DaskJobs
-from tweezer.execution.engines.engine import OnPlace, OnProgress
+from tweezer.execution.engines.engine import Engine, OnPlace, OnProgress
 from tweezer.execution.engines.idle_since import IdleSince
 from tweezer.execution.engines.slurm_pool import SlurmPool, SubmissionFailed
 from tweezer.execution.engines.slurm_resources import SlurmOptions, SlurmResources
@@ -31,7 +30,7 @@ _LONGEST_WAIT_S: Final = 60.0
 _LAST_STEP_S: Final = 10.0
 
 
-class SlurmEngine:
+class SlurmEngine(Engine):
     """Runs tasks on one worker per Slurm job, between a minimum and a maximum of them.
 
     There are as many workers as tasks in hand, within the bounds. A task in hand is a job that was
@@ -62,20 +61,6 @@ class SlurmEngine:
     def watch_capacity(self, on_change: Callable[[], None]) -> None:
         """Has `on_change` called whenever a worker comes or goes."""
         self._dask.watch_capacity(on_change)
-
-    async def __aenter__(self) -> Self:
-        """Starts the scheduler and the workers that are always there."""
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Ends all Slurm jobs."""
-        await self.close()
 
     async def start(self) -> None:
         """Starts the scheduler; workers come as Slurm starts them.
