@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from free_ports import free_ports
 from pasqal_cloud.endpoints import Endpoints as ClientEndpoints
 from pasqal_cloud.endpoints import TokenProviderConf
 from pasqal_cloud.pasqal_cloud_client import PasqalCloudClient
@@ -29,14 +29,6 @@ pytestmark = pytest.mark.slow
 
 REPLICAS = 2
 JOBS = 40
-
-
-def free_ports(number: int) -> list[int]:
-    with ExitStack() as sockets:
-        taken = [sockets.enter_context(socket.socket()) for _ in range(number)]
-        for each in taken:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in taken]
 
 
 class Replicas:
