@@ -14,9 +14,9 @@ import httpx
 import orjson
 import pytest
 from deployments import objects, of_kubernetes, pods
+from free_ports import free_ports
 
 from tweezer.cli.new_keys import make_keys
-from tweezer.cli.ports import choose_ports
 from tweezer.cli.programs import afm_sweep
 
 pytestmark = pytest.mark.slow
@@ -33,8 +33,7 @@ class Place:
         self.folder, self._processes = folder, processes
         make_keys(folder / "seed")
         names = ("batch", "job", "execution", "gateway")
-        free = choose_ports(dict.fromkeys(names, ("127.0.0.1", 0)))
-        self.ports = {name: free[name] for name in names}
+        self.ports = dict(zip(names, free_ports(len(names)), strict=True))
         self.declared = {
             each.command[1]: each for each in of_kubernetes() if len(each.command) == 2
         }

@@ -13,9 +13,10 @@ from typing import Any
 
 import grpc
 import pytest
+from free_ports import free_port
 from readiness import grpc_ready
 
-from tweezer.cli.ports import address, choose_ports
+from tweezer.cli.ports import address
 from tweezer.cli.programs import afm_sweep
 from tweezer.v1.batch_pb2 import BatchStatus
 from tweezer.v1.batch_service_pb2 import WatchBatchRequest
@@ -155,7 +156,7 @@ def test_a_port_in_use_names_its_option(option: str, tmp_path: Path, run_command
 
 
 def test_serve_runs_one_process_in_the_foreground(tmp_path: Path):
-    where = address("127.0.0.1", choose_ports({"": ("127.0.0.1", 0)})[""])
+    where = address("127.0.0.1", free_port())
     tweezer = str(Path(sys.executable).with_name("tweezer"))
     with subprocess.Popen(
         [tweezer, "serve", "job", "--data-dir", str(tmp_path)],

@@ -1,13 +1,22 @@
 """Finds ports for processes that are started by hand."""
 
 import socket
-from contextlib import ExitStack
+from typing import Final
+
+#: Bound until the tests end, and never listened on: a process can still listen on the port, but no
+#: connection to elsewhere is given it as its own, as happens to a port that nobody holds.
+_HELD: Final[list[socket.socket]] = []
 
 
 def free_ports(number: int) -> list[int]:
     """Returns ports of this machine that nobody uses, all different."""
-    with ExitStack() as sockets:
-        taken = [sockets.enter_context(socket.socket()) for _ in range(number)]
-        for each in taken:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in taken]
+    return [free_port() for _ in range(number)]
+
+
+def free_port() -> int:
+    """Returns a port of this machine that nobody uses."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    _HELD.append(held)
+    return int(held.getsockname()[1])

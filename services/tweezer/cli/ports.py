@@ -1,9 +1,10 @@
-"""Chooses and checks the ports of a stack before anything is started."""
+"""Chooses, checks and keeps the ports of a stack, before anything is started."""
 
 import errno
 import socket
-from collections.abc import Mapping
-from contextlib import ExitStack
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from tweezer.cli.failure import Failure
@@ -16,22 +17,26 @@ class CannotListen(Failure):
 #: Listening on these means on every address; one cannot connect to them.
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # nosec B104 # recognises it, and binds to nothing
 
+#: Whether a port that is bound here, and not listened on, can still be listened on by a child.
+_CAN_HOLD: Final = sys.platform == "linux"
 
-def choose_ports(wanted: Mapping[str, tuple[str, int]]) -> dict[str, int]:
-    """Returns a port for each option, given as host and port; 0 becomes a free one.
 
-    All ports are held until the last is found, so that no two are the same.
+@contextmanager
+def hold_ports(wanted: Mapping[str, tuple[str, int]]) -> Iterator[dict[str, int]]:
+    """Yields a port for each option, given as host and port; 0 becomes a free one.
+
+    While the body runs, our processes can listen on them, again and again, but no connection to
+    elsewhere is given one of them as its own port: that would keep a process from starting.
     """
-    with ExitStack() as stack:
-        chosen = {}
+    with ExitStack() as held:
+        chosen: dict[str, int] = {}
         for option, (host, port) in wanted.items():
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            # As servers do: a port whose last connections are still closing is not taken.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            _bind(listener, host, port, option)
-            chosen[option] = listener.getsockname()[1]
-        return chosen
+            if port and (host, port) in ((wanted[other][0], n) for other, n in chosen.items()):
+                raise _in_use(port, option)
+            chosen[option] = _hold(held, host, port, option)
+        if not _CAN_HOLD:
+            held.close()
+        yield chosen
 
 
 def is_everywhere(host: str) -> bool:
@@ -49,17 +54,46 @@ def local_address(host: str, port: int) -> str:
     return address(_EVERYWHERE.get(host, host), port)
 
 
-def _bind(listener: socket.socket, host: str, port: int, option: str) -> None:
+def _hold(held: ExitStack, host: str, port: int, option: str) -> int:
+    holder = held.enter_context(_bound(host, port, option))
+    chosen: int = holder.getsockname()[1]
+    if _CAN_HOLD:
+        with _bound(host, chosen, option) as probe:
+            _listen(probe, host, chosen, option)
+    else:
+        _listen(holder, host, chosen, option)
+    return chosen
+
+
+def _bound(host: str, port: int, option: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    # As servers do: a port whose last connections are still closing is not taken.
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
-        listener.listen()
+        bound.bind((host, port))
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise CannotListen(
-                f"port {port} is in use: choose another with {option} (0 takes any free one)"
-            ) from None
-        if error.errno == errno.EACCES:
-            raise CannotListen(
-                f"port {port} needs more rights: choose another with {option}"
-            ) from None
-        raise CannotListen(f"cannot listen on --host {host}: {error.strerror or error}") from None
+        bound.close()
+        raise _cannot_listen(error, host, port, option) from None
+    return bound
+
+
+def _listen(bound: socket.socket, host: str, port: int, option: str) -> None:
+    try:
+        bound.listen()
+    except OSError as error:
+        raise _cannot_listen(error, host, port, option) from None
+
+
+def _cannot_listen(error: OSError, host: str, port: int, option: str) -> CannotListen:
+    if error.errno == errno.EADDRINUSE:
+        return _in_use(port, option)
+    if error.errno == errno.EACCES:
+        return CannotListen(f"port {port} needs more rights: choose another with {option}")
+    return CannotListen(f"cannot listen on --host {host}: {error.strerror or error}")
+
+
+def _in_use(port: int, option: str) -> CannotListen:
+    return CannotListen(
+        f"port {port} is in use: choose another with {option} (0 takes any free one)"
+    )

@@ -12,7 +12,7 @@ from tweezer.cli.child import ProcessSpec
 from tweezer.cli.endpoints import Endpoints
 from tweezer.cli.failure import Failure
 from tweezer.cli.notices import Notices
-from tweezer.cli.ports import address, choose_ports, local_address
+from tweezer.cli.ports import address, hold_ports, local_address
 from tweezer.cli.signals import StopRequests, until_set
 from tweezer.cli.supervisor import Supervisor
 from tweezer.process.notify import VARIABLE
@@ -62,17 +62,28 @@ async def run_stack(
     Raises CannotListen before anything is started, and ProcessFailed when a process cannot be
     kept running. `lock` is the descriptor that keeps the data folder locked.
     """
-    ports = choose_ports(
-        {
-            "--port": (options.host, options.port),
-            "--batch-port": (options.host, options.batch_port),
-            "--job-port": (options.host, options.job_port),
-            _EXECUTION: (_LOOPBACK, 0),
-            _BATCH_INTERNAL: (_LOOPBACK, 0),
-            _JOB_INTERNAL: (_LOOPBACK, 0),
-        },
-    )
+    wanted = {
+        "--port": (options.host, options.port),
+        "--batch-port": (options.host, options.batch_port),
+        "--job-port": (options.host, options.job_port),
+        _EXECUTION: (_LOOPBACK, 0),
+        _BATCH_INTERNAL: (_LOOPBACK, 0),
+        _JOB_INTERNAL: (_LOOPBACK, 0),
+    }
     tls = _tls(options)
+    with hold_ports(wanted) as ports:
+        await _run_on(ports, tls, options, lock, requests, say, use)
+
+
+async def _run_on(
+    ports: Mapping[str, int],
+    tls: Tls,
+    options: StackOptions,
+    lock: int,
+    requests: StopRequests,
+    say: Callable[[str], None],
+    use: Use,
+) -> None:
     scheme = "http" if tls.own is None else "https"
     where = Endpoints(
         url=f"{scheme}://{local_address(options.host, ports['--port'])}",

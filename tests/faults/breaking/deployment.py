@@ -1,12 +1,12 @@
 """A whole Tweezer, each process of which a test can hurt."""
 
 import asyncio
-import random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
+from free_ports import free_ports
 from readiness import grpc_ready, http_ready
 from sqlalchemy import URL, Connection
 
@@ -14,8 +14,6 @@ from breaking import kernel
 from breaking.gateways import Gateways
 from breaking.server import DatabaseServer
 from breaking.service import PATIENCE_S, Service
-from tweezer.cli.failure import Failure
-from tweezer.cli.ports import choose_ports
 from tweezer.database.opening import create_engine_of
 from tweezer.database.timestamps import now_micros
 from tweezer.database.url import sqlite_url
@@ -82,7 +80,7 @@ class Deployment:
             for name in _WITH_DATABASE
         }
         self._roles = names_of(replicas)
-        self._ports = _free_ports(self._roles)
+        self._ports = dict(zip(self._roles, free_ports(len(self._roles)), strict=True))
         self.services = {
             name: Service(
                 name, role, self._environment(name, role, settings), folder, may_crash=may_crash
@@ -240,14 +238,3 @@ def _more_projects(settings: IdentitySettings, login: FirstLogin) -> list[str]:
 
 def _secret(url: URL) -> str:
     return url.render_as_string(hide_password=False)
-
-
-def _free_ports(names: Iterable[str]) -> dict[str, int]:
-    """Returns ports that no outgoing connection takes while their process is down."""
-    names = list(names)
-    while True:
-        wanted = zip(names, random.sample(range(20_000, 32_000), len(names)), strict=True)
-        try:
-            return choose_ports({name: ("127.0.0.1", port) for name, port in wanted})
-        except Failure:
-            continue

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from distributed.security import Security
+from free_ports import free_port
 
 from tweezer.execution.emulators.task import JobError
 from tweezer.execution.engines.dask import DaskEngine
@@ -159,12 +160,6 @@ class Running:
 async def ask(engine: DaskEngine, task: Any) -> Any:
     async with asyncio.timeout(PATIENCE_S):
         return json.loads(await engine.run(task, lambda _: None))
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def listens(port: int) -> bool:

@@ -9,6 +9,7 @@ import sys
 
 import grpc
 import pytest
+from free_ports import free_port
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tweezer.internal.v1 import lease_service_pb2 as pb
@@ -128,9 +129,7 @@ async def test_an_address_in_use_is_told(run_jobs) -> None:
 
 
 async def test_the_process_starts_and_ends_on_a_signal(tmp_path, batch_server) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

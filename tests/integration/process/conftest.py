@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from free_ports import free_ports
 from readiness import grpc_ready, http_ready
 
 from tweezer.cli.programs import max_independent_set
@@ -24,14 +24,6 @@ NAMES = ("gateway", "batch", "job", "execution")
 
 #: How long anything may take that ends by itself, in seconds.
 PATIENCE = 120
-
-
-def free_ports(number: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 class Processes:

@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
+from free_ports import free_port
 
 from tweezer.cli.authority import Authority
 from tweezer.internal.v1 import program_service_pb2 as program
@@ -93,9 +94,7 @@ async def served(folder: Path, data_dir: Path) -> AsyncIterator[Place]:
     program_grpc.add_ProgramServiceServicer_to_server(Programs(), server)
     device_grpc.add_DeviceServiceServicer_to_server(Devices(), server)
     batch_grpc.add_BatchServiceServicer_to_server(Batches(), server)
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        internal = f"127.0.0.1:{held.getsockname()[1]}"
+    internal = f"127.0.0.1:{free_port()}"
     port = await start_server(
         server, "127.0.0.1:0", [], tls=settings.tls, internal_address=internal
     )
@@ -272,9 +271,7 @@ async def replicas(tmp_path: Path) -> AsyncIterator[list[Replica]]:
         server, calls = build_server(settings), Counted()
         device_grpc.add_DeviceServiceServicer_to_server(calls, server)
         program_grpc.add_ProgramServiceServicer_to_server(calls, server)
-        with socket.socket() as held:
-            held.bind(("127.0.0.1", 0))
-            internal = f"127.0.0.1:{held.getsockname()[1]}"
+        internal = f"127.0.0.1:{free_port()}"
         port = await start_server(
             server, "127.0.0.1:0", [], tls=settings.tls, internal_address=internal
         )
