@@ -19,8 +19,7 @@ log = structlog.get_logger(__name__)
 #: How long to gather outcomes while jobs are running, and while more of them wait for a worker, in
 #: seconds. A call costs the services several times what an outcome in it does.
 _GATHER_S: Final = 0.02
-_GATHER_BUSY_S: Final = 0.1
-
+_GATHER_BUSY_S: Final = 0.2
 
 #: Outcomes in one call.
 _MAX_GROUP: Final = 256

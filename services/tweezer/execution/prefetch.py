@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 #: Work to have in hand, in seconds of all workers: enough to outlast a slow answer.
-_IN_HAND_S: Final = 0.25
+_IN_HAND_S: Final = 0.5
 
 #: Weight of the newest job in the mean.
 _WEIGHT: Final = 0.2

@@ -21,6 +21,9 @@ log = structlog.get_logger(__name__)
 #: Batches in one report.
 _CHUNK: Final = 500
 
+#: How many times as long to wait before the next report while all that moves is far from its end.
+_FAR_FROM_THE_END: Final = 4
+
 
 class ProgressLoop:
     """Reports each change once it is there; what happens between two reports is merged.
@@ -44,18 +47,21 @@ class ProgressLoop:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self.report()
+            far = await self.report()
             # Not a wait for anything: it bounds how often busy batches are reported.
-            await asyncio.sleep(self._interval_s)
+            await asyncio.sleep(self._interval_s * (_FAR_FROM_THE_END if far else 1))
 
-    async def report(self) -> None:
-        """Reports everything that is not acknowledged, trying until BatchService takes it."""
-        behind = 0
+    async def report(self) -> bool:
+        """Reports everything that is not acknowledged, trying until BatchService takes it.
+
+        Says whether jobs of every batch that was reported still wait: none is about to end.
+        """
+        behind, far = 0, True
         backoff = Backoff()
         while True:
             news = await self._next_unreported(behind)
             if not news:
-                return
+                return behind > 0 and far
             try:
                 unknown = await self._send(news)
             except grpc.aio.AioRpcError as error:
@@ -68,6 +74,7 @@ class ProgressLoop:
             await self._acknowledge(news, unknown)
             crash_point("job.progress.acknowledged")
             behind = news[-1].seq
+            far &= all(each.counts.pending > 0 for each in news)
 
     async def _next_unreported(self, behind: int) -> list[Progress]:
         return await self._database.read(lambda c: progress.unreported(c, behind, _CHUNK))

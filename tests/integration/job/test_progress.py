@@ -132,6 +132,20 @@ async def test_a_batch_that_is_not_known_is_not_reported_for_ever(
     assert tables.rows("SELECT status FROM job") == [{"status": "RUNNING"}]
 
 
+async def test_a_report_says_whether_any_batch_is_about_to_end(
+    tables, database, batch_server, process
+) -> None:
+    async with open_service_channel(process.settings, batch_server.address) as channel:
+        loop = ProgressLoop(database, ProgressServiceStub(channel), asyncio.Event(), 0)
+        assert not await loop.report()  # there is nothing to report
+        tables.add(3)
+        tables(lambda c: leases.take(c, ["EMU_FREE"], 1, 10**15, 2_000))
+        assert await loop.report()  # two jobs still wait
+        tables.add(1)
+        tables(lambda c: leases.take(c, ["EMU_FREE"], 3, 10**15, 2_000))
+        assert not await loop.report()  # all jobs of both batches have begun
+
+
 def test_what_changes_after_the_report_is_left_for_the_next(tables) -> None:
     tables.add(2)
     tables(lambda c: leases.take(c, ["EMU_FREE"], 1, 10**15, 2_000))

@@ -10,9 +10,10 @@ def test_nothing_is_leased_ahead_before_a_job_has_ended() -> None:
 
 
 @pytest.mark.parametrize(
-    ("duration_s", "jobs"), [(0.02, 25), (0.1, 5), (0.4, 1), (1.0, 0), (600.0, 0), (0.0, 64)]
+    ("duration_s", "jobs"),
+    [(0.02, 50), (0.1, 10), (0.4, 2), (1.0, 1), (2.0, 0), (600.0, 0), (0.0, 64)],
 )
-def test_a_quarter_of_a_second_of_work_is_leased_ahead(duration_s: float, jobs: int) -> None:
+def test_half_a_second_of_work_is_leased_ahead(duration_s: float, jobs: int) -> None:
     prefetch = Prefetch(capacity=lambda: 2, limit=64)
     prefetch.learn(duration_s)
     assert prefetch.jobs == jobs
