@@ -132,7 +132,7 @@ def test_the_count_reads_an_index_only(connection):
     ("query", "parameters", "table"),
     [
         (reads._BATCH, {"id": "x"}, "batch"),
-        (state._LOCK, {"id": "x"}, "batch"),
+        (state._LOCK, {"ids": ["x"]}, "batch"),
         (programs._FIND, {"hash": "x"}, "program"),
     ],
 )

@@ -101,7 +101,8 @@ async def test_of_two_who_need_each_others_rows_one_begins_again(
     await asyncio.gather(database.write(change(1, 2)), database.write(change(2, 1)))
     times = await database.read(lambda c: c.execute(select(NUMBER.c.times)).scalars().all())
     assert times == [2, 2]
-    assert len(runs) == 3
+    # Again more than once, when it takes its first row before the other has got hold of it.
+    assert len(runs) >= 3
 
 
 async def test_of_two_who_store_the_same_the_second_finds_it(database: PostgresDatabase) -> None:

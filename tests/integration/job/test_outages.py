@@ -12,7 +12,7 @@ import grpc
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from tweezer.database import sqlite
+from tweezer.database import sqlite, sqlite_writer
 from tweezer.database.trouble import DatabaseUnavailable
 from tweezer.internal.v1 import lease_service_pb2 as pb
 from tweezer.internal.v1 import queue_service_pb2 as queue_pb
@@ -35,7 +35,8 @@ def backend() -> str:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets statements give up on a lock soon, so that the tests need not wait."""
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
+    for module in (sqlite, sqlite_writer):
+        monkeypatch.setattr(module, "BUSY_TIMEOUT_MS", 50)
 
 
 @contextmanager

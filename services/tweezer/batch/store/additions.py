@@ -94,7 +94,7 @@ def commit_addition(
         raise _closed(batch_id)
     require_room(state.jobs_count, added, limits.jobs_per_batch)
     kept_bytes = keep_programs(connection, texts, state.project_id, now)
-    hold_programs(connection, new.program_hashes)
+    hold_programs(connection, new.program_hashes, texts)
     store_job_programs(connection, state.seq, new.program_hashes)
     span = Span(new.first_order, added)
     store_addition(connection, batch_id, new.addition_id, state.intent_version + 1, span, now)

@@ -30,7 +30,7 @@ def create_batch(
     if named is not None:
         claim_request(connection, named, row.id, new.jobs.addition_id, now)
     kept_bytes = keep_programs(connection, new.texts, row.project_id, now)
-    hold_programs(connection, new.program_hashes)
+    hold_programs(connection, new.program_hashes, new.texts)
     batch_seq: int = connection.execute(
         _INSERT_BATCH,
         {

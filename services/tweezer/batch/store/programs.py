@@ -7,6 +7,7 @@ from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tweezer.batch.models import JOB_PROGRAM, PROGRAM
+from tweezer.database.locks import has_many_writers
 from tweezer.rpc.errors import Unavailable
 
 #: `ON CONFLICT` is the same in both databases, but SQLAlchemy keeps it in their dialects.
@@ -57,12 +58,13 @@ def keep_programs(
     return sum(connection.execute(_INSERT[connection.dialect.name], rows).scalars())
 
 
-def hold_programs(connection: Connection, hashes: Iterable[str]) -> None:
+def hold_programs(connection: Connection, hashes: Iterable[str], kept: Collection[str]) -> None:
     """Keeps sequences from being deleted until the end of the transaction.
 
-    Unavailable when one of them is deleted already.
+    `kept` are those that `keep_programs` has just seen to. Unavailable when one of the others is
+    deleted already.
     """
-    wanted = sorted(set(hashes))
+    wanted = sorted(set(hashes) if has_many_writers(connection) else set(hashes).difference(kept))
     for first in range(0, len(wanted), _AT_ONCE):
         some = wanted[first : first + _AT_ONCE]
         if len(connection.execute(_HOLD, {"hashes": some}).all()) != len(some):

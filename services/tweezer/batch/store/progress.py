@@ -1,9 +1,9 @@
 """Applies what JobService reports."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from sqlalchemy import Connection, bindparam, update
@@ -11,10 +11,9 @@ from sqlalchemy import Connection, bindparam, update
 from tweezer.batch.models import BATCH
 from tweezer.batch.store.loads import change_unfinished
 from tweezer.batch.store.rows import job_counts
-from tweezer.batch.store.state import BatchState, derived, lock
+from tweezer.batch.store.state import BatchState, derived, lock_all
 from tweezer.batch.store.words import CHANGED
 from tweezer.database.bell import ring_for
-from tweezer.lifecycle import JobCounts
 
 log = structlog.get_logger(__name__)
 
@@ -61,24 +60,37 @@ class Applied:
     unknown_batch_ids: list[str]
 
 
-def apply_reports(connection: Connection, reports: Iterable[Report], now: int) -> Applied:
+class _Change(NamedTuple):
+    """What a report does to its batch."""
+
+    row: dict[str, Any]
+    unfinished_jobs: int  #: more of them than before
+
+
+def apply_reports(connection: Connection, reports: Sequence[Report], now: int) -> Applied:
     """Applies the reports that are newer than what is known."""
     applied = Applied([], [])
     unfinished: Counter[str] = Counter()
-    for report in sorted(reports, key=lambda report: report.batch_id):  # all lock in one order
-        state = lock(connection, report.batch_id)
+    rows: list[dict[str, Any]] = []
+    newest = {report.batch_id: report for report in sorted(reports, key=lambda r: r.version)}
+    states = lock_all(connection, newest)
+    for batch_id, report in newest.items():
+        state = states.get(batch_id)
         if state is None:
-            applied.unknown_batch_ids.append(report.batch_id)
-        elif (counts := _apply(connection, report, state, now)) is not None:
-            applied.changed_batch_ids.append(report.batch_id)
-            unfinished[state.project_id] += counts.unfinished - state.counts().unfinished
+            applied.unknown_batch_ids.append(batch_id)
+        elif (change := _change(report, state, now)) is not None:
+            applied.changed_batch_ids.append(batch_id)
+            rows.append(change.row)
+            unfinished[state.project_id] += change.unfinished_jobs
+    if rows:
+        connection.execute(_APPLY, rows)
     change_unfinished(connection, unfinished)
     ring_for(connection, CHANGED, applied.changed_batch_ids)
     return applied
 
 
-def _apply(connection: Connection, report: Report, state: BatchState, now: int) -> JobCounts | None:
-    """Returns the job counts after a report, or None when it changes nothing."""
+def _change(report: Report, state: BatchState, now: int) -> _Change | None:
+    """Returns what a report changes, or None when that is nothing."""
     if report.version <= state.progress_version:
         return None
     counts = job_counts(
@@ -93,19 +105,16 @@ def _apply(connection: Connection, report: Report, state: BatchState, now: int) 
         # One wrong report must not hold up those of the other batches.
         log.error("a report counts more jobs than the batch has", batch_id=report.batch_id)
         return None
-    connection.execute(
-        _APPLY,
-        {
-            "batch_id": report.batch_id,
-            "version": report.version,
-            "running": report.running,
-            "canceling": report.canceling,
-            "done": report.done,
-            "error": report.error,
-            "canceled": report.canceled,
-            "start_at": report.start_at,
-            "now": now,
-            **derived(state, state.intent, counts, report.end_at, now),
-        },
-    )
-    return counts
+    row = {
+        "batch_id": report.batch_id,
+        "version": report.version,
+        "running": report.running,
+        "canceling": report.canceling,
+        "done": report.done,
+        "error": report.error,
+        "canceled": report.canceled,
+        "start_at": report.start_at,
+        "now": now,
+        **derived(state, state.intent, counts, report.end_at, now),
+    }
+    return _Change(row, counts.unfinished - state.counts().unfinished)

@@ -1,5 +1,6 @@
 """The state of a batch: read to be changed, and changed as a whole."""
 
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -63,12 +64,17 @@ class BatchState(NamedTuple):
         )
 
 
-# Locked where rows can be: what is read and what follows from it belong together.
+# Locked where rows can be: what is read and what follows from it belong together. All lock in one
+# order.
 _LOCK: Final = (
     select(*(BATCH.c[name] for name in BatchState._fields))
-    .where(BATCH.c.id == bindparam("id"))
+    .where(BATCH.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(BATCH.c.id)
     .with_for_update()
 )
+
+#: Most values of one statement; databases bound how many it can take.
+_AT_ONCE: Final = 1000
 
 _WANT: Final = (
     update(BATCH)
@@ -91,8 +97,17 @@ _WANT: Final = (
 
 def lock(connection: Connection, batch_id: str) -> BatchState | None:
     """Returns the state of a batch that is about to be changed."""
-    row = connection.execute(_LOCK, {"id": batch_id}).first()
-    return None if row is None else BatchState(*row)
+    return lock_all(connection, [batch_id]).get(batch_id)
+
+
+def lock_all(connection: Connection, batch_ids: Iterable[str]) -> dict[str, BatchState]:
+    """Returns the states of batches that are about to be changed, by identifier."""
+    wanted = sorted(set(batch_ids))
+    states: dict[str, BatchState] = {}
+    for first in range(0, len(wanted), _AT_ONCE):
+        rows = connection.execute(_LOCK, {"ids": wanted[first : first + _AT_ONCE]})
+        states |= {row.id: BatchState(*row) for row in rows}
+    return states
 
 
 def derived(

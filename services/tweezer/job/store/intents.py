@@ -1,8 +1,8 @@
 """Applies what BatchService wants of its batches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select, update
 
@@ -39,18 +39,34 @@ class Applied:
     progress: list[Progress] = field(default_factory=list)  #: of the batches, after it
 
 
+@dataclass(slots=True)
+class _Changes:
+    """What intents change, as rows for the statements."""
+
+    wants: list[dict[str, Any]] = field(default_factory=list)
+    ready: list[dict[str, Any]] = field(default_factory=list)  #: of batches paused or resumed
+    releases: list[dict[str, Any]] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+
+
 def apply(connection: Connection, intents: Sequence[Intent], now: int) -> Applied:
     """Applies intents that are newer than what is known, and their effect on the counts."""
-    applied = Applied()
-    tally = Tally()
+    applied, changes, tally = Applied(), _Changes(), Tally()
+    newest = {intent.batch_id: intent for intent in sorted(intents, key=lambda i: i.version)}
     if has_many_writers(connection):
-        _lock_jobs(connection, intents)
-    for intent in sorted(intents, key=lambda intent: intent.batch_id):  # all lock in one order
-        _apply(connection, intent, applied, tally, now)
+        _lock_jobs(connection, newest)
+    batches = {row.id: row for row in connection.execute(_BATCHES, {"of_batches": list(newest)})}
+    additions = _additions(connection, newest.values())
+    for batch_id, intent in newest.items():
+        _apply(intent, batches.get(batch_id), additions, applied, changes)
+    _write(connection, changes)
+    for batch_id in sorted(changes.cancelled):
+        in_batch = (JOB.c.batch_id == batch_id,)
+        applied.stopping += cancelling.cancel(connection, in_batch, tally, now)
     tally.write(connection, now)
     applied.progressed = bool(tally)
     _tell_others(connection, applied)
-    applied.progress = progress.of_batches(connection, [intent.batch_id for intent in intents])
+    applied.progress = progress.of_batches(connection, list(newest))
     return applied
 
 
@@ -62,13 +78,12 @@ def _tell_others(connection: Connection, applied: Applied) -> None:
     ring_for(connection, words.STOPS, applied.stopping)
 
 
-def _lock_jobs(connection: Connection, intents: Sequence[Intent]) -> None:
+def _lock_jobs(connection: Connection, wanted: Mapping[str, Intent]) -> None:
     """Locks the jobs that are about to be cancelled, paused or let go on.
 
     Jobs come before their batches, as for whoever leases or ends them, and all jobs before the
     first is changed: one that goes from waiting to running and back meanwhile is not missed.
     """
-    wanted = {intent.batch_id: intent for intent in intents}
     touched = [
         batch_id
         for batch_id, paused in connection.execute(_PAUSED, {"of_batches": list(wanted)})
@@ -78,20 +93,31 @@ def _lock_jobs(connection: Connection, intents: Sequence[Intent]) -> None:
         connection.execute(_LOCK_JOBS, {"of_batches": touched})
 
 
+def _additions(connection: Connection, intents: Iterable[Intent]) -> dict[str, Any]:
+    """Returns the additions that are named and stored, by identifier."""
+    named = [addition for intent in intents for addition in intent.released_additions]
+    found: dict[str, Any] = {}
+    for first in range(0, len(named), _AT_ONCE):
+        some = named[first : first + _AT_ONCE]
+        found |= {row.id: row for row in connection.execute(_ADDITIONS, {"additions": some})}
+    return found
+
+
 def _apply(
-    connection: Connection, intent: Intent, applied: Applied, tally: Tally, now: int
+    intent: Intent,
+    batch: Any,
+    additions: Mapping[str, Any],
+    applied: Applied,
+    changes: _Changes,
 ) -> None:
-    batch = connection.execute(_BATCH, {"of_batch": intent.batch_id}).first()
     if batch is None:
         # An open batch without jobs so far. Intents carry the whole of what is wanted, so this
         # one need not be kept: the one that releases the first jobs says it again.
         applied.missing_additions += intent.released_additions
         return
-    version, was_paused, was_open, exclusive = batch
-    if intent.version <= version:
+    if intent.version <= batch.intent_version:
         return
-    connection.execute(
-        _WANT,
+    changes.wants.append(
         {
             "of_batch": intent.batch_id,
             "version": intent.version,
@@ -100,50 +126,68 @@ def _apply(
             "want_open": intent.open,
         },
     )
-    if intent.paused != was_paused:
-        connection.execute(_HOLD_BACK, {"of_batch": intent.batch_id, "is_ready": was_paused})
-    released = _release(connection, intent, applied)
+    if intent.paused != batch.paused:
+        changes.ready.append({"of_batch": intent.batch_id, "is_ready": batch.paused})
+    released = _release(intent, additions, applied, changes)
     applied.released |= released
     if intent.cancelled:
-        in_batch = (JOB.c.batch_id == intent.batch_id,)
-        applied.stopping += cancelling.cancel(connection, in_batch, tally, now)
+        changes.cancelled.append(intent.batch_id)
     elif not intent.paused:
-        applied.jobs_ready |= released or was_paused
+        applied.jobs_ready |= released or batch.paused
     # A batch that is finished leaves its exclusive device to the next.
-    applied.jobs_ready |= exclusive and (intent.cancelled or (was_open and not intent.open))
+    closed = batch.open and not intent.open
+    applied.jobs_ready |= batch.exclusive and (intent.cancelled or closed)
 
 
-def _release(connection: Connection, intent: Intent, applied: Applied) -> bool:
-    """Releases the jobs of the additions that the intent names; says whether there were any."""
-    named = {"of_batch": intent.batch_id, "additions": list(intent.released_additions)}
-    stored = connection.execute(_ADDITIONS, named).all()
+def _release(
+    intent: Intent, additions: Mapping[str, Any], applied: Applied, changes: _Changes
+) -> bool:
+    """Has the jobs of the additions released that the intent names; says whether there are any."""
+    stored = {
+        id_: additions[id_]
+        for id_ in intent.released_additions
+        if id_ in additions and additions[id_].batch_id == intent.batch_id
+    }
     held = [
         {
             "of_batch": intent.batch_id,
-            "addition": id_,
-            "first": first_order,
-            "last": first_order + jobs_count - 1,
+            "addition": addition.id,
+            "first": addition.first_order,
+            "last": addition.first_order + addition.jobs_count - 1,
             "is_ready": not intent.paused,
         }
-        for id_, first_order, jobs_count, released in stored
-        if not released
+        for addition in stored.values()
+        if not addition.released
     ]
-    if held:
-        connection.execute(_RELEASE_ADDITION, held)
-        connection.execute(_RELEASE_JOBS, held)
-    known = {row[0] for row in stored}
-    applied.missing_additions += [id_ for id_ in intent.released_additions if id_ not in known]
+    changes.releases += held
+    applied.missing_additions += [id_ for id_ in intent.released_additions if id_ not in stored]
     return bool(held)
 
 
-_BATCH: Final = (
+def _write(connection: Connection, changes: _Changes) -> None:
+    for statement, rows in (
+        (_WANT, changes.wants),
+        (_SET_READY, changes.ready),
+        (_RELEASE_ADDITION, changes.releases),
+        (_RELEASE_JOBS, changes.releases),
+    ):
+        if rows:
+            connection.execute(statement, rows)
+
+
+#: Most values of one statement; databases bound how many it can take.
+_AT_ONCE: Final = 1000
+
+_BATCHES: Final = (
     select(
+        QUEUED_BATCH.c.id,
         QUEUED_BATCH.c.intent_version,
         QUEUED_BATCH.c.paused,
         QUEUED_BATCH.c.open,
         QUEUED_BATCH.c.exclusive,
     )
-    .where(QUEUED_BATCH.c.id == bindparam("of_batch"))
+    .where(QUEUED_BATCH.c.id.in_(bindparam("of_batches", expanding=True)))
+    .order_by(QUEUED_BATCH.c.id)  # all lock in one order
     .with_for_update(key_share=True)  # jobs may be stored meanwhile
 )
 _PAUSED: Final = select(QUEUED_BATCH.c.id, QUEUED_BATCH.c.paused).where(
@@ -172,14 +216,13 @@ _WANT: Final = (
 _ADDITIONS: Final = (
     select(
         QUEUED_ADDITION.c.id,
+        QUEUED_ADDITION.c.batch_id,
         QUEUED_ADDITION.c.first_order,
         QUEUED_ADDITION.c.jobs_count,
         QUEUED_ADDITION.c.released,
     )
-    .where(
-        QUEUED_ADDITION.c.batch_id == bindparam("of_batch"),
-        QUEUED_ADDITION.c.id.in_(bindparam("additions", expanding=True)),
-    )
+    .where(QUEUED_ADDITION.c.id.in_(bindparam("additions", expanding=True)))
+    .order_by(QUEUED_ADDITION.c.id)
     .with_for_update()
 )
 _RELEASE_ADDITION: Final = (
@@ -195,7 +238,7 @@ _RELEASE_JOBS: Final = (
     )
     .values(released=True, ready=bindparam("is_ready"))
 )
-_HOLD_BACK: Final = (
+_SET_READY: Final = (
     update(JOB)
     .where(
         JOB.c.batch_id == bindparam("of_batch"),
