@@ -84,8 +84,14 @@ def test_any_bytes_are_read_or_refused(query):
     assert problems(query) != []
 
 
-def test_parameters_without_a_value_are_not_given():
-    assert read("status=&open=&limit=&id=&tag=") == BatchQuery()
+@pytest.mark.parametrize("name", ["status", "open", "limit", "id"])
+def test_an_empty_value_is_refused_where_it_means_nothing(name):
+    (problem,) = problems(f"{name}=")
+    assert name in str(problem)
+
+
+def test_an_empty_value_is_a_text():
+    assert read("tag=").tag == ""
 
 
 def test_of_a_repeated_single_parameter_the_last_counts():
