@@ -30,9 +30,11 @@ from tweezer.batch.store.reads import find_batch, list_batches
 from tweezer.database.database import Database
 from tweezer.database.migrations import upgrade_database
 from tweezer.database.opening import open_database
+from tweezer.database.timestamps import now_micros
 from tweezer.database.totals import Totals
 from tweezer.database.url import sqlite_url
 from tweezer.job import service as job_service
+from tweezer.job.far_pages import FarPages
 from tweezer.job.listing import Listing
 from tweezer.job.models import JOB, QUEUED_BATCH
 from tweezer.job.paging import page_of
@@ -176,7 +178,20 @@ async def _jobs(side: Side, skip: int = 0, **filters: Any) -> None:
 
 
 async def _first_counted(side: Side) -> None:
-    await _jobs(replace(side, listing=Listing(side.jobs)))  # which remembers no number
+    await _jobs(replace(side, listing=_new_listing(side.jobs)))  # which remembers no number
+
+
+async def _first_far(side: Side) -> None:
+    await _far(replace(side, listing=_new_listing(side.jobs)))  # which knows no landmarks
+
+
+async def _far(side: Side) -> None:
+    # Of the few there is no such page: their last full one stands for it.
+    await _jobs(side, skip=min(500_000, side.size - 100))
+
+
+def _new_listing(jobs: Database) -> Listing:
+    return Listing(jobs, FarPages(now_micros))
 
 
 async def _batches(side: Side, skip: int = 0, **filters: Any) -> None:
@@ -235,8 +250,8 @@ def steps() -> dict[str, Step]:
         "jobs: first page": _jobs,
         "jobs: first page, counted anew": _first_counted,
         "jobs: first page of DONE": lambda s: _jobs(s, statuses=[job_pb2.JOB_STATUS_DONE]),
-        # Of the few there is no such page: their last full one stands for it.
-        "jobs: page 5000": lambda s: _jobs(s, skip=min(500_000, s.size - 100)),
+        "jobs: page 5000": _far,
+        "jobs: page 5000, the first time": _first_far,
         "jobs: of one batch": lambda s: s.listing.jobs(
             job_pb2.JobFilter(batch_ids=[some_batch]), frozenset({PROJECT}), _page()
         ),
@@ -284,7 +299,7 @@ async def opened(folder: Path, size: int, url: URL | None) -> Side:
     if url is not None:
         await jobs.write(lambda c: c.execute(text("ANALYZE")) and None)
     print(f"{size} jobs stored in {time.perf_counter() - began:.0f} s", flush=True)
-    return Side(jobs, batches, size, Listing(jobs), Totals())
+    return Side(jobs, batches, size, _new_listing(jobs), Totals())
 
 
 async def run(options: argparse.Namespace) -> None:

@@ -26,6 +26,9 @@ _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 #: Parts that are merged; with more, sorting is not dearer.
 _MOST_BRANCHES: Final = 24
 
+#: Fields of a filter that ask for what does not change about a stored job.
+_STEADY: Final = frozenset({"project_ids", "user_ids", "origins", "min_runs", "max_runs"})
+
 Condition: TypeAlias = ColumnElement[bool]
 
 T = TypeVar("T")
@@ -41,6 +44,9 @@ class Selection:
     """The same in parts that have no job in common, each of which an index has in order."""
     few: bool
     """Whether keys are named, so that few jobs are looked at."""
+    steady_in: str | None = None
+    """The project whose jobs these are, where an index has them by age, and where each of them
+    belongs to them for as long as it is stored."""
 
 
 def selection(wanted: job_pb2.JobFilter, project_ids: Iterable[str]) -> Selection:
@@ -58,7 +64,8 @@ def selection(wanted: job_pb2.JobFilter, project_ids: Iterable[str]) -> Selectio
         where = (*others, JOB.c.project_id.concat("").in_(projects), *in_status)
         return Selection(where, (where,), few=bool(wanted.ids) or len(wanted.batch_ids) == 1)
     where = (_one_of(JOB.c.project_id, projects), *in_status, *others)
-    return Selection(where, _branches(where, projects, statuses, others), few=False)
+    branches = _branches(where, projects, statuses, others)
+    return Selection(where, branches, few=False, steady_in=_steady_in(wanted, projects))
 
 
 def in_batch(wanted: job_pb2.JobFilter, batch_id: str, project_ids: Iterable[str]) -> Selection:
@@ -85,6 +92,14 @@ def _branches(
         for project in projects
         for in_status in in_statuses or [()]
     )
+
+
+def _steady_in(wanted: job_pb2.JobFilter, projects: Sequence[str]) -> str | None:
+    given = {field.name for field, _ in wanted.ListFields()}
+    # Of several projects or users, the jobs have to be sorted.
+    if len(projects) != 1 or len(wanted.user_ids) > 1 or not given <= _STEADY:
+        return None
+    return projects[0]
 
 
 def _visible(wanted: job_pb2.JobFilter, project_ids: Iterable[str]) -> list[str]:

@@ -36,6 +36,11 @@ class Page:
     column: Column[Any]
     descending: bool
 
+    @property
+    def is_by_age(self) -> bool:
+        """Whether the list is in the order in which jobs were created, or the opposite."""
+        return self.column is JOB.c.created_at
+
     def order(
         self, value: ColumnElement[Any], seq: ColumnElement[int]
     ) -> tuple[ColumnElement[Any], ColumnElement[Any]]:

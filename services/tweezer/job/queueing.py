@@ -46,7 +46,7 @@ class Queueing:
         await to_the_end(self._enqueue(addition))
 
     async def _enqueue(self, addition: Addition) -> None:
-        await self._database.write(lambda c: enqueue.store(c, addition))
+        await self._database.write(lambda c: enqueue.store(c, addition, self._clock))
         crash_point("job.enqueue.stored")
         self._signals.addition_check.set(addition.check_at)
         log.info("jobs taken in", batch_id=addition.batch.id, jobs=addition.jobs_count)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tweezer.database.database import Database
+from tweezer.database.timestamps import Clock
+from tweezer.job.far_pages import FarPages
 from tweezer.job.listing import Listing
 from tweezer.job.paging import Page
 from tweezer.job.store import reads
@@ -23,8 +25,8 @@ class Reading:
     job is dropped soon after. Nobody can name such a job: identifiers become known with the answer.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database, self._listing = database, Listing(database)
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database, self._listing = database, Listing(database, FarPages(clock))
 
     async def job(self, caller: Caller, job_id: str) -> StoredJob:
         """Returns a job, or raises NotFound."""

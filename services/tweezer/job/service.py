@@ -100,7 +100,7 @@ async def _serve(
         _add_services(
             server,
             JobServicer(
-                Reading(database),
+                Reading(database, clock),
                 Cancelling(database, signals, clock, settings.cancel_wait_s),
                 Programs(ProgramServiceStub(channel)),
                 results,

@@ -113,7 +113,7 @@ class Tables:
         )
 
     def enqueue(self, addition: Addition) -> Addition:
-        self(lambda c: enqueue.store(c, addition))
+        self(lambda c: enqueue.store(c, addition, lambda: addition.created_at))
         return addition
 
     def intend(

@@ -24,6 +24,7 @@ from tweezer.job.store import (
     result_rows,
 )
 from tweezer.job.store.announcements import JobNews
+from tweezer.job.store.landmarks import keys_further, newer_rows, part_of, placed_queries
 from tweezer.v1 import paging_pb2
 from tweezer.v1.job_pb2 import JobFilter
 
@@ -135,6 +136,35 @@ def test_the_newest_of_a_project_come_out_of_an_index_in_order(plans) -> None:
 def test_what_is_passed_over_is_read_from_the_index_alone(plans) -> None:
     (plan,) = plans(listing(JobFilter(), [PROJECT], skip=100_000))
     assert "SEARCH job USING COVERING INDEX ix_job_project_created (project_id=?)" in plan
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (JobFilter(), "ix_job_project_created (project_id=?"),
+        (JobFilter(user_ids=["u"]), "ix_job_project_user_created (project_id=? AND user_id=?"),
+    ],
+)
+def test_what_lies_beyond_a_landmark_is_a_range_of_an_index(plans, wanted, index: str) -> None:
+    queries = placed_queries(PROJECT, selection(wanted, [PROJECT]).where)
+
+    def everything(connection: Any) -> None:
+        assert list(keys_further(connection, queries, (1, 1), 5000, 2)) == []
+        assert newer_rows(connection, queries, (1, 1), 20_000) == 0
+        for descending in (False, True):
+            assert part_of(connection, queries, (1, 1), 10, 10, descending=descending) == []
+
+    further, newer, upwards, downwards = plans(everything)
+    search = f"SEARCH job USING COVERING INDEX {index} AND created_at"
+    assert further == [f"{search}>? AND created_at<?)"]
+    assert f"{search}>?)" in newer
+    assert unsorted(newer)
+    # What is sorted is the page.
+    assert f"{search}>?)" in upwards
+    assert f"{search}<?)" in downwards
+    for plan in (upwards, downwards):
+        assert plan[0] == "SEARCH job USING INTEGER PRIMARY KEY (rowid=?)"
+        assert sum("TEMP B-TREE" in line for line in plan) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from tweezer.database.database import Database
 from tweezer.database.opening import open_database
+from tweezer.database.timestamps import now_micros
 from tweezer.job.outcomes import Outcome
 from tweezer.job.store import additions, endings, enqueue, forgetting, intents, leases, progress
 from tweezer.job.store.endings import Ended, Ending
@@ -152,13 +153,13 @@ async def test_additions_against_changes_of_mind(tables, two, wish) -> None:
         second = tables.addition(2, batch_id=batch_id, first_order=1)
         both = (first.id, second.id)
         await at_once(
-            lambda s=second: one.write(lambda c: enqueue.store(c, s)),
+            lambda s=second: one.write(lambda c: enqueue.store(c, s, now_micros)),
             lambda b=batch_id, n=first.id: apply(other, b, 2, n, **wish),
         )
         # The call that added them was committed before the change of mind, or else after it.
         await at_once(
             lambda b=batch_id, n=both: apply(one, b, 3, *n, **wish),
-            lambda s=second: other.write(lambda c: enqueue.store(c, s)),
+            lambda s=second: other.write(lambda c: enqueue.store(c, s, now_micros)),
             lambda b=batch_id: apply(other, b, 2, **wish),
         )
     finished = {"CANCELED": 3} if wish.get("cancelled") else {"PENDING": 3}

@@ -47,6 +47,37 @@ def test_projects_and_statuses_make_branches() -> None:
     assert len(selection(JobFilter(statuses=[1, 2, 2]), [MINE, YOURS]).branches) == 4
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        JobFilter(),
+        JobFilter(project_ids=[MINE, YOURS]),
+        JobFilter(user_ids=["u"], origins=[1, 2], min_runs=1, max_runs=2),
+    ],
+)
+def test_what_never_changes_about_jobs_of_a_project_makes_a_steady_list(wanted: JobFilter) -> None:
+    assert selection(wanted, [MINE]).steady_in == MINE
+
+
+@pytest.mark.parametrize(
+    ("wanted", "projects"),
+    [
+        (JobFilter(), []),
+        (JobFilter(), [MINE, YOURS]),
+        (JobFilter(user_ids=["u", "v"]), [MINE]),
+        (JobFilter(statuses=[1]), [MINE]),
+        (JobFilter(errors=False), [MINE]),
+        (JobFilter(start_time=Timestamp()), [MINE]),
+        (JobFilter(end_time=Timestamp()), [MINE]),
+        (JobFilter(ids=[YOURS]), [MINE]),
+        (JobFilter(id_prefix="a"), [MINE]),
+        (JobFilter(batch_ids=[YOURS]), [MINE]),
+    ],
+)
+def test_other_lists_are_not_steady(wanted: JobFilter, projects: list[str]) -> None:
+    assert selection(wanted, projects).steady_in is None
+
+
 def test_many_projects_are_not_split() -> None:
     projects = [f"{number:08x}-1111-4111-8111-111111111111" for number in range(100)]
     assert len(selection(JobFilter(), projects).branches) == 1

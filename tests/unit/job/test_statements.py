@@ -1,5 +1,6 @@
 """The kept statements also make sense to PostgreSQL."""
 
+import re
 from types import ModuleType
 
 import pytest
@@ -17,17 +18,30 @@ from tweezer.job.store import (
     endings,
     enqueue,
     exclusive,
+    history,
     intents,
     leases,
     pauses,
     progress,
     reads,
 )
+from tweezer.job.store.landmarks import placed_queries
 from tweezer.lifecycle import JOB_TRANSITIONS, JobEvent, transitions
 from tweezer.v1 import paging_pb2
 from tweezer.v1.job_pb2 import JobFilter
 
-MODULES = [additions, counts, endings, enqueue, intents, leases, pauses, progress, reads]
+MODULES = [
+    additions,
+    counts,
+    endings,
+    enqueue,
+    history,
+    intents,
+    leases,
+    pauses,
+    progress,
+    reads,
+]
 
 
 def sql(statement: ClauseElement) -> str:
@@ -59,6 +73,22 @@ def test_statements_made_on_demand() -> None:
         for skip in (0, 5):
             page = page_of(paging_pb2.Page(skip=skip, order_by="runs"))
             assert "NULLS LAST" in sql(reads.page_query(selection(wanted, ["p", "q"]), page))
+
+
+def test_statements_from_a_place_compare_it_as_a_whole() -> None:
+    queries = placed_queries("p", selection(JobFilter(), ["p"]).where)
+    for query in (queries.further, queries.newer, queries.upwards):
+        assert "(job.created_at, job.seq) > (" in sql(query)
+    assert "(job.created_at, job.seq) <= (" in sql(queries.downwards)
+
+
+def test_no_kept_statement_changes_what_steady_lists_choose_by() -> None:
+    kept = [one for module in MODULES for one in vars(module).values() if isinstance(one, Update)]
+    assert kept
+    for statement in kept:
+        changed = sql(statement).partition(" SET ")[2].partition(" WHERE ")[0]
+        for column in ("project_id", "user_id", "origin", "runs", "created_at"):
+            assert not re.search(rf"\b{column}=", changed)
 
 
 def test_tables_and_indexes() -> None:

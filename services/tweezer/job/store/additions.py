@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, not_, select, upda
 from tweezer.database.bell import ring
 from tweezer.database.locks import has_many_writers
 from tweezer.job.models import JOB, QUEUED_ADDITION, QUEUED_BATCH
-from tweezer.job.store import counts, words
+from tweezer.job.store import counts, history, words
 
 #: Additions asked about in one call.
 _ASKED_AT_ONCE: Final = 500
@@ -32,14 +32,18 @@ def postpone(connection: Connection, addition_ids: Sequence[str], check_at: int)
 def drop(connection: Connection, addition_ids: Sequence[str]) -> int:
     """Removes additions that are still held, with their jobs, and returns the number of jobs."""
     dropped = 0
+    projects: set[str] = set()
     for addition_id in addition_ids:
         if has_many_writers(connection):  # the batch first, as whoever releases additions does
             connection.execute(_LOCK_BATCH, {"addition": addition_id})
         held = connection.execute(_HELD, {"addition": addition_id}).first()
         if held is not None:
-            _drop(connection, addition_id, *held)
-            dropped += held[2]
+            batch_id, first_order, jobs_count, project_id = held
+            _drop(connection, addition_id, batch_id, first_order, jobs_count)
+            dropped += jobs_count
+            projects.add(project_id)
     if dropped:
+        history.rewritten(connection, projects)
         ring(connection, words.JOBS_READY)  # an exclusive device may have been kept for these jobs
     return dropped
 
@@ -79,9 +83,12 @@ _LOCK_BATCH: Final = (
     .with_for_update(key_share=True)
 )
 _HELD: Final = (
-    select(_ADDITION.batch_id, _ADDITION.first_order, _ADDITION.jobs_count)
+    select(
+        _ADDITION.batch_id, _ADDITION.first_order, _ADDITION.jobs_count, QUEUED_BATCH.c.project_id
+    )
+    .join_from(QUEUED_ADDITION, QUEUED_BATCH, _ADDITION.batch_id == QUEUED_BATCH.c.id)
     .where(_ADDITION.id == bindparam("addition"), not_(_ADDITION.released))
-    .with_for_update()
+    .with_for_update(of=QUEUED_ADDITION)
 )
 _DELETE_JOBS: Final = delete(JOB).where(
     JOB.c.batch_id == bindparam("of_batch"),

@@ -1,21 +1,22 @@
 """Stores the jobs of an addition, held."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, false, insert, literal_column, select
+from sqlalchemy.dialects import postgresql, sqlite
 
+from tweezer.database.timestamps import Clock
 from tweezer.job.models import JOB, QUEUED_ADDITION, QUEUED_BATCH
-from tweezer.job.store import counts
+from tweezer.job.store import counts, history
 from tweezer.lifecycle import JobStatus
 
 #: Rows handed to the driver at once: enough to be quick, few enough to stay small.
 _CHUNK: Final = 1000
 
 _ADDITION: Final = select(QUEUED_ADDITION.c.seq).where(QUEUED_ADDITION.c.id == bindparam("named"))
-_BATCH: Final = select(QUEUED_BATCH.c.seq).where(QUEUED_BATCH.c.id == bindparam("named"))
 _JOB_IN_SPAN: Final = (
     select(JOB.c.seq)
     .where(
@@ -24,7 +25,13 @@ _JOB_IN_SPAN: Final = (
     )
     .limit(1)
 )
-_INSERT_BATCH: Final = insert(QUEUED_BATCH)
+#: `ON CONFLICT` is the same in both databases, but SQLAlchemy keeps it in their dialects.
+_INSERT_BATCH: Final[Mapping[str, Any]] = {
+    kind.dialect().name: kind.insert(QUEUED_BATCH)
+    .on_conflict_do_nothing(index_elements=["id"])
+    .returning(QUEUED_BATCH.c.seq)
+    for kind in (sqlite, postgresql)
+}
 _INSERT_ADDITION: Final = insert(QUEUED_ADDITION)
 # What is the same for every new job stands in the statement: a bound value costs time at each row.
 _INSERT_JOBS: Final = insert(JOB).values(
@@ -83,14 +90,11 @@ class OrderTaken(Exception):
     """Another addition has jobs of the same creation order."""
 
 
-def store(connection: Connection, addition: Addition) -> None:
+def store(connection: Connection, addition: Addition, clock: Clock) -> None:
     """Stores an addition; one that is there already is left as it is."""
-    known = connection.execute(_ADDITION, {"named": addition.id}).first()
-    if known is not None:
-        return
-    if connection.execute(_BATCH, {"named": addition.batch.id}).first() is None:
-        _store_batch(connection, addition.batch, pending=addition.jobs_count)
-    else:
+    if not _store_new_batch(connection, addition.batch, pending=addition.jobs_count):
+        if connection.execute(_ADDITION, {"named": addition.id}).first() is not None:
+            return
         _refuse_taken_orders(connection, addition)
         counts.add_pending(connection, addition.batch.id, addition.jobs_count)
     connection.execute(
@@ -107,11 +111,14 @@ def store(connection: Connection, addition: Addition) -> None:
     rows = (_row(addition, job) for job in addition.jobs)
     while chunk := list(islice(rows, _CHUNK)):
         connection.execute(_INSERT_JOBS, chunk)
+    if addition.jobs and history.is_late(addition.created_at, clock()):
+        history.rewritten(connection, [addition.batch.project_id])
 
 
-def _store_batch(connection: Connection, batch: NewBatch, pending: int) -> None:
-    connection.execute(
-        _INSERT_BATCH,
+def _store_new_batch(connection: Connection, batch: NewBatch, pending: int) -> bool:
+    """Stores a batch with its first jobs counted; says whether it was not there yet."""
+    stored = connection.execute(
+        _INSERT_BATCH[connection.dialect.name],
         {
             "id": batch.id,
             "project_id": batch.project_id,
@@ -133,7 +140,8 @@ def _store_batch(connection: Connection, batch: NewBatch, pending: int) -> None:
             "progress_version": 0,
             "acknowledged_version": 0,
         },
-    )
+    ).first()
+    return stored is not None
 
 
 def _refuse_taken_orders(connection: Connection, addition: Addition) -> None:

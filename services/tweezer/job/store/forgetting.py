@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 
 from tweezer.job.conditions import unfinished
 from tweezer.job.models import JOB, QUEUED_ADDITION, QUEUED_BATCH
-from tweezer.job.store import storage
+from tweezer.job.store import history, storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ def forget(connection: Connection, batch_id: str) -> Forgotten:
     connection.execute(_DELETE_BATCH, {"named": batch_id})
     freed = sum(size or 0 for removed_at, size in jobs if removed_at is None)
     storage.count(connection, [(project_id, -freed)])
+    if jobs:
+        history.rewritten(connection, [project_id])
     return Forgotten(gone=True, project_id=project_id, jobs=len(jobs))
 
 
