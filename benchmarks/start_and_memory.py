@@ -6,6 +6,9 @@ Each round starts a stack twice on a folder: the first start makes keys, a user 
 REST API is asked every 10 ms: when it answers anything (requests are accepted), and when it says
 that everything is ready. The memory is taken after that, of each process with its own children:
 what it holds alone (USS) and what it maps (RSS). Also measured: `tweezer --help`.
+
+The baseline of a round is how long four processes of Python take, started together, that import
+the libraries of ours and nothing of ours.
 """
 
 import argparse
@@ -30,6 +33,27 @@ _IMPORTED: Final = (
     "import sys, time; began = time.perf_counter(); import tweezer.cli.main; "
     "print(time.perf_counter() - began, *{'pulser', 'grpc', 'numpy'} & sys.modules.keys())"
 )
+
+_OF_ALL: Final = "grpc.aio, grpc_health.v1.health, pydantic_settings, structlog, prometheus_client"
+#: The libraries that no process of ours can do without.
+_LIBRARIES: Final = {
+    "gateway": f"{_OF_ALL}, fastapi, uvicorn, uvloop, orjson",
+    "batch": f"{_OF_ALL}, sqlmodel, uvloop",
+    "job": f"{_OF_ALL}, sqlmodel, uvloop",
+    "execution": f"{_OF_ALL}, uvloop",
+}
+
+
+def bare_imports() -> float:
+    """Returns how long processes take that import the libraries and end."""
+    began = time.perf_counter()
+    processes = [
+        subprocess.Popen([sys.executable, "-c", f"import {libraries}"])
+        for libraries in _LIBRARIES.values()
+    ]
+    if any(process.wait() for process in processes):
+        raise SystemExit("the libraries cannot be imported")
+    return time.perf_counter() - began
 
 
 def _status(url: str) -> int | None:
@@ -86,18 +110,27 @@ def main() -> None:
     rounds: int = parser.parse_args().rounds
     starts: dict[str, list[dict[str, float]]] = {"first start": [], "later start": []}
     held: dict[str, tuple[float, float]] = {}
+    bare: list[float] = []
     for _ in range(rounds):
+        bare.append(bare_imports())
         with tempfile.TemporaryDirectory(prefix="tweezer-start-") as folder:
             for kind, times in starts.items():
                 took, held = start(Path(folder))
                 times.append(took)
                 shown = ", ".join(f"{what} {seconds:.2f} s" for what, seconds in took.items())
                 print(f"  {kind}: {shown}; load {os.getloadavg()[0]:.1f}", flush=True)
+    print(f"bare: the libraries are imported in {statistics.median(bare):.2f} s")
     for kind, times in starts.items():
         for what, target in TARGETS.items():
             middle = statistics.median(each[what] for each in times)
             verdict = "reached" if middle <= target else "missed"
-            print(f"{kind}: {what} after {middle:.2f} s; target {target:g} s: {verdict}")
+            ratio = statistics.median(
+                each[what] / imports for each, imports in zip(times, bare, strict=True)
+            )
+            print(
+                f"{kind}: {what} after {middle:.2f} s, {ratio:.2f} times the bare imports; "
+                f"target {target:g} s: {verdict}"
+            )
         spent = statistics.median(each["processor time of all"] for each in times)
         print(f"{kind}: {spent:.2f} s of processor time in all processes until then")
     for name, (alone, mapped) in sorted(held.items()):
