@@ -26,6 +26,16 @@ def test_few_rows_are_counted_each_time() -> None:
     assert of(table) == 101
 
 
+def test_many_rows_are_remembered_however_quickly_they_are_counted() -> None:
+    table = Table(rows=10_001, takes_s=0.0)
+    assert of(table) == 10_001
+    table.rows = 10_002
+    table.now += 0.99
+    assert of(table) == 10_001
+    table.now += 0.02
+    assert of(table) == 10_002
+
+
 def test_many_rows_are_counted_again_after_twenty_times_as_long() -> None:
     table = Table(rows=1_000_000, takes_s=0.1)
     assert of(table) == 1_000_000

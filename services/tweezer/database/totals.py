@@ -6,7 +6,8 @@ from collections.abc import Callable, Hashable
 from threading import Lock
 from typing import Final
 
-#: What takes no longer than this is counted anew each time, in seconds.
+#: So few rows that take no longer than this to count, in seconds, are counted anew each time.
+_FEW: Final = 10_000
 _QUICK_S: Final = 0.005
 #: A number is remembered for as many times as long as it took to count,
 _TIMES_AS_LONG: Final = 20
@@ -41,7 +42,7 @@ class Totals:
         ended = self._seconds()
         with self._lock:
             self._known.pop(key, None)
-            if ended - began > _QUICK_S:
+            if total > _FEW or ended - began > _QUICK_S:
                 lasts = (ended - began) * _TIMES_AS_LONG
                 lasts = min(max(lasts, _SHORTEST_S), _LONGEST_S)
                 self._known[key] = ended + lasts, total
