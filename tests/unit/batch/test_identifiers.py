@@ -7,7 +7,9 @@ from tweezer.batch.identifiers import canonical_uuid, job_ids, new_batch_id
 
 def test_jobs_are_named_by_batch_and_creation_order():
     batch = new_batch_id()
-    assert job_ids(batch, 0, 3) == [str(uuid.uuid5(uuid.UUID(batch), str(i))) for i in range(3)]
+    ids = [str(uuid.uuid5(uuid.UUID(batch), str(i))) for i in range(1000)]
+    assert job_ids(batch, 0, 1000) == ids
+    assert job_ids(batch, 7, 3) == ids[7:10]
     assert job_ids(batch, 2, 1) == job_ids(batch, 0, 3)[2:]
     assert not set(job_ids(batch, 0, 100)) & set(job_ids(new_batch_id(), 0, 100))
 
