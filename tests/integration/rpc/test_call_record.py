@@ -45,6 +45,14 @@ def seen_by(handlers):
     return seen
 
 
+async def refused(peer, metadata=()):
+    """Makes a call that is refused, and waits until it is recorded: the caller knows before."""
+    with pytest.raises(grpc.aio.AioRpcError):
+        await peer.call(metadata=metadata)
+    while peer.value("tweezer_grpc_open_calls", method=PUBLIC):
+        await asyncio.sleep(0)
+
+
 async def test_the_request_of_a_caller_is_that_of_the_handler(peer):
     seen = seen_by(peer.handlers)
     await peer.call(metadata=[("x-request-id", "abc.1")])
@@ -78,8 +86,7 @@ async def test_a_failed_call_is_one_line_with_all_that_is_known(peer, logs):
         raise NotFound("batch x not found")
 
     peer.handlers.public = fail
-    with pytest.raises(grpc.aio.AioRpcError):
-        await peer.call(metadata=[("x-request-id", "abc.3")])
+    await refused(peer, [("x-request-id", "abc.3")])
 
     (entry,) = logs
     assert entry.pop("duration_ms") >= 0
@@ -98,8 +105,7 @@ async def test_what_is_not_the_callers_fault_is_a_warning(peer, logs):
         raise ValueError("secret")
 
     peer.handlers.public = fail
-    with pytest.raises(grpc.aio.AioRpcError):
-        await peer.call()
+    await refused(peer)
     unexpected, failed = logs
     assert (unexpected["event"], unexpected["log_level"]) == ("unexpected error", "error")
     assert (failed["code"], failed["log_level"]) == ("INTERNAL", "warning")
@@ -119,8 +125,7 @@ async def test_calls_are_counted_and_measured(peer):
     await peer.call()
     await peer.call_inside()
     peer.handlers.public = fail
-    with pytest.raises(grpc.aio.AioRpcError):
-        await peer.call()
+    await refused(peer)
 
     assert peer.value("tweezer_grpc_calls_total", method=PUBLIC, code="OK") == 1
     assert peer.value("tweezer_grpc_calls_total", method=PUBLIC, code="NOT_FOUND") == 1
