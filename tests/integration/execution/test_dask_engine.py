@@ -141,7 +141,7 @@ class Running:
     """A task under way in an engine."""
 
     def __init__(self, engine: DaskEngine, task: Any) -> None:
-        self._started = asyncio.Event()
+        self._started, self._located = asyncio.Event(), asyncio.Event()
         self.place: Place | None = None
         self.call = asyncio.create_task(engine.run(task, self._follow, self._locate))
 
@@ -151,6 +151,11 @@ class Running:
 
     def _locate(self, place: Place) -> None:
         self.place = place
+        self._located.set()
+
+    async def located(self) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await self._located.wait()
 
     async def started(self) -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -233,7 +238,9 @@ async def test_a_killed_worker_costs_what_it_ran_and_nothing_else(
     await other.started()
     lost = Running(engine, make_task(str(tmp_path / "once"), "ONCE"))
     waiting = [asyncio.create_task(ask(engine, make_task("", "CHATTER"))) for _ in range(10)]
-    os.kill(await appears(tmp_path / "once"), signal.SIGKILL)
+    dask_worker = await appears(tmp_path / "once")
+    await lost.located()  # or else it counts as not begun, and is begun again elsewhere
+    os.kill(dask_worker, signal.SIGKILL)
     async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(WorkerLost, match="The Slurm job 4711 that ran the job was lost"):
             await lost.call

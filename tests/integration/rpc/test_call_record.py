@@ -49,7 +49,7 @@ async def refused(peer, metadata=()):
     """Makes a call that is refused, and waits until it is recorded: the caller knows before."""
     with pytest.raises(grpc.aio.AioRpcError):
         await peer.call(metadata=metadata)
-    while peer.value("tweezer_grpc_open_calls", method=PUBLIC):
+    while peer.value("tweezer_grpc_open_calls", method=PUBLIC):  # noqa: ASYNC110 - a metric
         await asyncio.sleep(0)
 
 

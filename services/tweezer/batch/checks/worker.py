@@ -14,6 +14,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
@@ -46,17 +47,12 @@ def serve(connection: Connection, memory_bytes: int, cpu_s: int) -> None:
         "durations": pulser_checks.measure_durations,
     }
     _limit_memory(memory_bytes)
-    connection.send_bytes(READY)
-    while True:
-        try:
+    with suppress(EOFError, ConnectionError):  # the service is gone
+        connection.send_bytes(READY)
+        while True:
             request = connection.recv_bytes()
-        except EOFError:
-            return
-        _allow_cpu(cpu_s)
-        try:
+            _allow_cpu(cpu_s)
             connection.send_bytes(_answer(checks, request, pulser_checks.forget_sequences))
-        except BrokenPipeError:
-            return
 
 
 def _answer(checks: Mapping[str, Check], request: bytes, free: Callable[[], None]) -> bytes:
