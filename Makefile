@@ -64,10 +64,17 @@ audit: $(RUN) ## Look up known vulnerabilities of what is installed (ARGS=--requ
 
 .PHONY: test
 test: $(TEST) ## Run the tests (ARGS="-k name" for some of them)
-	@$(BIN)/python -m pytest --quiet $(or $(ARGS),$(SIDE_BY_SIDE))
+ifdef ARGS
+	@$(BIN)/python -m pytest --quiet $(ARGS)
+else
+	@$(BIN)/python -m pytest --quiet $(ONE_BY_ONE)
+	@$(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) $(ONE_BY_ONE:%=--ignore=%)
+endif
 
 # Each file in one process, since the tests of a file share what they have started.
 SIDE_BY_SIDE = -n auto --maxprocesses 4 --dist loadfile
+# Its tests share one identifier: side by side, only one of them would be run.
+ONE_BY_ONE = tests/e2e/test_fuzz.py
 
 .PHONY: check
 check: lint test ## Check everything: lint and test
