@@ -185,8 +185,8 @@ def _dicts(items: Any) -> list[dict[str, Any]]:
 def _is_read_otherwise(case: schemathesis.Case) -> bool:
     """Tells whether what is sent in the query says less than the case.
 
-    Of none, and of a list of none, nothing is sent; of a repeated parameter that takes one value the
-    last counts, whatever the others are.
+    Of none, and of a list of none, nothing is sent; of a repeated parameter that takes one value
+    the last counts, whatever the others are.
     """
     given = list((case.query or {}).values())
     lists = [value for value in given if isinstance(value, list)]
