@@ -260,5 +260,7 @@ def test_a_full_disk_and_a_read_only_one(on_a_small_disk: Deployment) -> None:
                 assert deployment[name].wait() == 1
                 assert "Traceback" not in deployment[name].last_words()
         deployment.start(NAMES)
-        check_done(client, client.create([43]).id, [43])
+        key = str(uuid.uuid4())
+        last = insist(lambda: create(api, deployment, key))
+        check_done(client, last["id"], [41, 42])
     come_to_rest(deployment)

@@ -18,8 +18,8 @@ async def grpc_ready(address: str, authority: Path | None = None) -> None:
     """Returns when the gRPC server at the address says that it serves."""
     options = [
         ("grpc.initial_reconnect_backoff_ms", 50),
-        ("grpc.min_reconnect_backoff_ms", 50),
-        ("grpc.max_reconnect_backoff_ms", 500),
+        ("grpc.min_reconnect_backoff_ms", 5000),
+        ("grpc.max_reconnect_backoff_ms", 250),
     ]
     async with open_channel(address, authority, options=options) as channel:
         # The published stubs do not know the asynchronous call.

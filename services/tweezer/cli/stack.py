@@ -62,7 +62,29 @@ async def run_stack(
     Raises CannotListen before anything is started, and ProcessFailed when a process cannot be
     kept running. `lock` is the descriptor that keeps the data folder locked.
     """
-    wanted = {
+    with hold_ports(_wanted_ports(options)) as ports:
+        where = _endpoints(options, ports)
+        async with Notices() as notices:
+            supervisor = Supervisor(
+                await _stages(notices, _environment(options, ports, where)),
+                echo=_pass_on,
+                say=say,
+                inherited=[lock],
+            )
+            try:
+                await until_set(requests.stop, supervisor.start())
+                if not requests.stop.is_set():
+                    endpoints.write(options.data_dir, where)
+                    await until_set(requests.stop, use(where), supervisor.keep_running())
+            finally:
+                if requests.stop.is_set():
+                    say("stopping; Ctrl-C again stops at once")
+                endpoints.remove(options.data_dir)
+                await supervisor.stop(requests.force)
+
+
+def _wanted_ports(options: StackOptions) -> dict[str, tuple[str, int]]:
+    return {
         "--port": (options.host, options.port),
         "--batch-port": (options.host, options.batch_port),
         "--job-port": (options.host, options.job_port),
@@ -70,44 +92,17 @@ async def run_stack(
         _BATCH_INTERNAL: (_LOOPBACK, 0),
         _JOB_INTERNAL: (_LOOPBACK, 0),
     }
+
+
+def _endpoints(options: StackOptions, ports: Mapping[str, int]) -> Endpoints:
     tls = _tls(options)
-    with hold_ports(wanted) as ports:
-        await _run_on(ports, tls, options, lock, requests, say, use)
-
-
-async def _run_on(
-    ports: Mapping[str, int],
-    tls: Tls,
-    options: StackOptions,
-    lock: int,
-    requests: StopRequests,
-    say: Callable[[str], None],
-    use: Use,
-) -> None:
     scheme = "http" if tls.own is None else "https"
-    where = Endpoints(
+    return Endpoints(
         url=f"{scheme}://{local_address(options.host, ports['--port'])}",
         batch=local_address(options.host, ports["--batch-port"]),
         job=local_address(options.host, ports["--job-port"]),
         ca_file=None if tls.authority is None else str(tls.authority),
     )
-    async with Notices() as notices:
-        supervisor = Supervisor(
-            await _stages(notices, _environment(options, ports, where)),
-            echo=_pass_on,
-            say=say,
-            inherited=[lock],
-        )
-        try:
-            await until_set(requests.stop, supervisor.start())
-            if not requests.stop.is_set():
-                endpoints.write(options.data_dir, where)
-                await until_set(requests.stop, use(where), supervisor.keep_running())
-        finally:
-            if requests.stop.is_set():
-                say("stopping; Ctrl-C again stops at once")
-            endpoints.remove(options.data_dir)
-            await supervisor.stop(requests.force)
 
 
 def _tls(options: StackOptions) -> Tls:

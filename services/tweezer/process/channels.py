@@ -78,10 +78,11 @@ def channel_options(settings: ProcessSettings, max_message_bytes: int) -> list[t
         *named,
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
-        # A restarted neighbour is found again within a fraction of a second.
+        # A restarted neighbour is found again before the calls that are tried again give up. The
+        # minimum is, in spite of its name, how long one attempt to connect may take.
         ("grpc.initial_reconnect_backoff_ms", 50),
-        ("grpc.min_reconnect_backoff_ms", 50),
-        ("grpc.max_reconnect_backoff_ms", 1000),
+        ("grpc.min_reconnect_backoff_ms", 5000),
+        ("grpc.max_reconnect_backoff_ms", 250),
         ("grpc.keepalive_time_ms", _ms(settings.keepalive_s)),
         ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout_s)),
         # However long an answer takes; otherwise the second ping would be the last.

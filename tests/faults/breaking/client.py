@@ -25,8 +25,8 @@ _PASSING: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDE
 _OPTIONS: Final = [
     ("grpc.service_config", json.dumps(LOAD_BALANCING)),
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.min_reconnect_backoff_ms", 5000),
+    ("grpc.max_reconnect_backoff_ms", 250),
 ]
 
 
@@ -54,12 +54,20 @@ class Client:
     @classmethod
     @contextmanager
     def of(cls, deployment: Deployment) -> Iterator["Client"]:
-        """Gives a client of a deployment."""
+        """Gives a client of a deployment whose processes have found each other."""
         with (
             grpc.insecure_channel(deployment.address("batch"), _OPTIONS) as batch,
             grpc.insecure_channel(deployment.address("job"), _OPTIONS) as job,
         ):
-            yield cls(deployment, batch, job)
+            client = cls(deployment, batch, job)
+            client._await_neighbours()
+            yield client
+
+    def _await_neighbours(self) -> None:
+        """Has a batch done: a process serves before those that call it have found it again."""
+        request_id = str(uuid.uuid4())
+        batch = patiently(lambda: self.create([1], request_id=request_id))
+        self.await_status(batch.id, "DONE")
 
     def create(
         self,
