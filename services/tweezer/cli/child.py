@@ -26,6 +26,8 @@ class ProcessSpec:
     environment: Mapping[str, str]
     ready: Callable[[], Awaitable[None]]
     """Returns when the process serves."""
+    after: str | None = None
+    """A process that is to serve before this one is started."""
 
 
 class Child:

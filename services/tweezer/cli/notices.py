@@ -6,7 +6,10 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+#: Where the address is found in the environment of a process.
+VARIABLE: Final = "NOTIFY_SOCKET"
 
 
 class Notices:

@@ -11,11 +11,10 @@ from tweezer.cli import endpoints
 from tweezer.cli.child import ProcessSpec
 from tweezer.cli.endpoints import Endpoints
 from tweezer.cli.failure import Failure
-from tweezer.cli.notices import Notices
+from tweezer.cli.notices import VARIABLE, Notices
 from tweezer.cli.ports import address, hold_ports, local_address
 from tweezer.cli.signals import StopRequests, until_set
 from tweezer.cli.supervisor import Supervisor
-from tweezer.process.notify import VARIABLE
 from tweezer.process.tls import Tls
 
 _LOOPBACK: Final = "127.0.0.1"
@@ -122,17 +121,19 @@ def _tls(options: StackOptions) -> Tls:
 
 
 async def _stages(notices: Notices, environment: Mapping[str, str]) -> list[list[ProcessSpec]]:
-    async def spec(name: str) -> ProcessSpec:
+    async def spec(name: str, after: str | None = None) -> ProcessSpec:
         told = {**environment, VARIABLE: await notices.listen(name)}
         command = (sys.executable, "-m", f"tweezer.{name}")
-        return ProcessSpec(name, command, told, lambda: notices.ready(name))
+        return ProcessSpec(name, command, told, lambda: notices.ready(name), after)
 
     return [
         # No new requests; those that run are answered.
         [await spec("gateway")],
         # Jobs that run are handed back to the job service, which must be there to take them.
-        [await spec("execution")],
-        [await spec("batch"), await spec("job")],
+        [await spec(_EXECUTION)],
+        # All that starting takes is importing. Few cores are left to the process that people wait
+        # for and to the one that takes longest; these two are up before that one is.
+        [await spec("batch", after="gateway"), await spec("job", after="gateway")],
     ]
 
 

@@ -1,8 +1,8 @@
 """Starts processes, keeps them running, and stops them in an order."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NoReturn
 
 from tweezer.cli.child import Child, Echo, ProcessSpec
 from tweezer.cli.failure import Failure
@@ -25,7 +25,8 @@ class Supervisor:
     """Runs a set of processes.
 
     `stages` names them in the order in which they are stopped: the second stage is asked to stop
-    when the first has ended. They are started all at once; none needs another to start.
+    when the first has ended. They are started all at once, but for those that a specification puts
+    after another.
     """
 
     def __init__(
@@ -49,18 +50,13 @@ class Supervisor:
         A process that ends before that is not started again: what stops it now, a wrong setting
         or a port that is taken, would stop it the next time.
         """
-        specs = [spec for stage in self._stages for spec in stage]
-        for spec in specs:
-            await self._launch(spec)
-        ready = {asyncio.ensure_future(spec.ready()) for spec in specs}
-        ends = {
-            asyncio.create_task(self._children[spec.name].ended(), name=spec.name) for spec in specs
-        }
         try:
-            await self._await_all(ready, ends)
-        finally:
-            for task in ready | ends:
-                task.cancel()
+            async with asyncio.timeout(self._start_timeout), asyncio.TaskGroup() as tasks:
+                await self._await_ready(tasks)
+        except TimeoutError:
+            raise ProcessFailed(f"not ready after {self._start_timeout:.0f} s") from None
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
 
     async def keep_running(self) -> None:
         """Starts processes that die again; ends, by ProcessFailed, when that does not help."""
@@ -86,23 +82,25 @@ class Supervisor:
     async def _launch(self, spec: ProcessSpec) -> None:
         self._children[spec.name] = await Child.start(spec, self._inherited, self._echo)
 
-    async def _await_all(
-        self, ready: set[asyncio.Task[None]], ends: set[asyncio.Task[int]]
-    ) -> None:
-        deadline = asyncio.get_running_loop().time() + self._start_timeout
-        waiting = set(ready)
-        while waiting:
-            timeout = max(0.0, deadline - asyncio.get_running_loop().time())
-            done, _ = await asyncio.wait(
-                {*waiting, *ends}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
-            )
-            if not done:
-                raise ProcessFailed(f"not ready after {self._start_timeout:.0f} s")
-            for end in ends & done:
-                raise ProcessFailed(self._report(end.get_name(), end.result()))
-            for became_ready in waiting & done:
-                became_ready.result()
-            waiting -= done
+    async def _await_ready(self, tasks: asyncio.TaskGroup) -> None:
+        specs = [spec for stage in self._stages for spec in stage]
+        serves = {spec.name: asyncio.Event() for spec in specs}
+        starts = [tasks.create_task(self._start(spec, serves, tasks)) for spec in specs]
+        for event in serves.values():
+            await event.wait()
+        for start in starts:
+            start.cancel()
+
+    async def _start(
+        self, spec: ProcessSpec, serves: Mapping[str, asyncio.Event], tasks: asyncio.TaskGroup
+    ) -> NoReturn:
+        """Starts a process and sees to it that it does not end."""
+        if spec.after is not None:
+            await serves[spec.after].wait()
+        await self._launch(spec)
+        tasks.create_task(_note_ready(spec, serves[spec.name]))
+        code = await self._children[spec.name].ended()
+        raise ProcessFailed(self._report(spec.name, code))
 
     async def _keep_running(self, spec: ProcessSpec) -> None:
         restarts = Restarts()
@@ -147,6 +145,11 @@ class Supervisor:
     def _report(self, name: str, code: int) -> str:
         words = self._children[name].last_words
         return f"{_end_in_words(name, code)}" + (f":\n{words}" if words else "")
+
+
+async def _note_ready(spec: ProcessSpec, serves: asyncio.Event) -> None:
+    await spec.ready()
+    serves.set()
 
 
 def _end_in_words(name: str, code: int) -> str:

@@ -5,6 +5,7 @@ import os
 import select
 import signal
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -105,6 +106,43 @@ async def test_start_returns_when_all_are_ready(recorder):
     supervisor = recorder.supervisor([recorder.spec("a", POLITE)], [recorder.spec("b", POLITE)])
     await supervisor.start()
     assert set(recorder.notes()) == {"a up", "b up"}
+    await supervisor.stop(asyncio.Event())
+
+
+async def test_one_process_is_started_when_another_serves(recorder):
+    serves = asyncio.Event()
+    first = replace(recorder.spec("first", POLITE), ready=serves.wait)
+    second = replace(recorder.spec("second", POLITE), after="first")
+    supervisor = recorder.supervisor([second], [first])
+    starting = asyncio.create_task(supervisor.start())
+    await recorder.see("first up")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(recorder.see("second up"), 0.3)  # far longer than it would take
+    serves.set()
+    await starting
+    assert recorder.notes() == ["first up", "second up"]
+    await supervisor.stop(asyncio.Event())
+
+
+async def test_nothing_is_started_after_a_process_that_cannot_start(recorder):
+    never = asyncio.Event()
+    bad = replace(recorder.spec("bad", FAILS), ready=never.wait)
+    supervisor = recorder.supervisor([replace(recorder.spec("good", POLITE), after="bad"), bad])
+    with pytest.raises(ProcessFailed, match="bad ended with code 1"):
+        await supervisor.start()
+    await supervisor.stop(asyncio.Event())
+    assert recorder.notes() == ["nothing works"]
+
+
+async def test_a_process_that_dies_while_others_start_ends_the_start(recorder):
+    first = recorder.spec("first", POLITE)
+    second = replace(recorder.spec("second", POLITE), ready=asyncio.Event().wait, after="first")
+    supervisor = recorder.supervisor([first, second])
+    starting = asyncio.create_task(supervisor.start())
+    await recorder.see("second up")
+    os.kill(recorder.process_id("first"), signal.SIGKILL)
+    with pytest.raises(ProcessFailed, match="first was ended by signal 9"):
+        await starting
     await supervisor.stop(asyncio.Event())
 
 

@@ -5,7 +5,6 @@ worker that already knows a sequence, or pass on progress.
 """
 
 import asyncio
-import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -14,12 +13,13 @@ from typing import Final
 
 import structlog
 
-from tweezer.execution.emulators.registry import EMULATORS, module_of
+from tweezer.execution.emulators.registry import EMULATORS
 from tweezer.execution.emulators.task import Task
 from tweezer.execution.engines.engine import Engine, EngineError, OnPlace, OnProgress, WorkerLost
+from tweezer.execution.engines.fork_origin import begin_imports, worker_context
 from tweezer.execution.engines.place import Place
 from tweezer.execution.engines.worker import WorkerSettings
-from tweezer.execution.engines.worker_process import NotBegun, WorkerContext, WorkerProcess
+from tweezer.execution.engines.worker_process import NotBegun, WorkerProcess
 
 log = structlog.get_logger(__name__)
 
@@ -28,9 +28,6 @@ _RESTART_WAITS: Final = (0.1, 1.0, 5.0, 30.0)
 
 #: How many workers may die before one begins with a task.
 _MAX_BEGINNINGS: Final = 5
-
-#: Numerical libraries use as many threads as there are cores, in each worker, unless told not to.
-_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class LocalEngine(Engine):
@@ -51,7 +48,7 @@ class LocalEngine(Engine):
         # Workers are processes of this machine: they are where this process is.
         self._place = Place.of(os.environ)
         self._settings = WorkerSettings(dict(emulators), max_memory_bytes)
-        self._context = _context()
+        self._context = worker_context()
         # See WorkerProcess.start: one thread on purpose.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="worker-processes")
         self._alive: set[WorkerProcess] = set()
@@ -79,11 +76,7 @@ class LocalEngine(Engine):
         Raises:
             EngineError: A worker could not be started.
         """
-        # The process that all workers are forked from inherits this when it starts.
-        os.environ.update(dict.fromkeys(_THREADS, str(self._threads)))
-        self._context.set_forkserver_preload(
-            [module_of(name) for name in self._settings.emulators.values()]
-        )
+        begin_imports(self._settings.emulators, self._threads)
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._workers):
@@ -200,11 +193,3 @@ class LocalEngine(Engine):
                 waiting.set_result(worker)
                 return
         self._idle.append(worker)
-
-
-def _context() -> WorkerContext:
-    # fork is out of the question: the service has threads, gRPC's among them.
-    methods = multiprocessing.get_all_start_methods()
-    if "forkserver" in methods:
-        return multiprocessing.get_context("forkserver")
-    return multiprocessing.get_context("spawn")

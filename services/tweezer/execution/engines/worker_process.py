@@ -9,10 +9,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from types import ModuleType
-from typing import Final, Self, TypeAlias
+from typing import Final, Self
 
 import orjson
 import structlog
@@ -20,14 +19,12 @@ import structlog
 from tweezer.execution.emulators.task import JobError, Task
 from tweezer.execution.engines import worker
 from tweezer.execution.engines.engine import EngineError, WorkerLost
+from tweezer.execution.engines.fork_origin import WorkerContext
 from tweezer.execution.engines.frames import Kind, ProtocolError, encode_header, receive
 from tweezer.execution.engines.worker import Refusal, WorkerSettings
 from tweezer.process.worker_environment import only_worker_environment
 
 log = structlog.get_logger(__name__)
-
-#: How worker processes come into being.
-WorkerContext: TypeAlias = ForkServerContext | SpawnContext
 
 #: Sequences a worker is assumed to remember; no more than its emulators keep.
 _REMEMBERED: Final = 32
