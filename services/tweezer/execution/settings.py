@@ -52,9 +52,10 @@ class ExecutionSettings(EngineSettings):
     execution_limits: Limits = Limits()
     """How large a job may be; one of them is set by TWEEZER_EXECUTION_LIMITS__MAX_ATOMS. They are
     what this machine can bear, whatever the batch service lets through: jobs beyond them fail."""
-    execution_integrator: Integrator = "vern7"
-    """How the Schrödinger equation is integrated: `vern7`, which is faster and more accurate, or
-    `default` as Pulser does. See docs/performance.md."""
+    execution_integrator: Integrator = "fastest"
+    """How the Schrödinger equation is integrated: `fastest`, which is `magnus` where that is likely
+    to be quicker and else `vern7`; one of these two; or `default`, as Pulser does. See
+    docs/performance.md."""
     execution_share_emulations: bool = True
     """Whether jobs that differ in nothing but shots are emulated once, where there is no noise, and
     measured each on its own."""

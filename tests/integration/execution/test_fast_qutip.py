@@ -35,6 +35,7 @@ from pulser_simulation.simulation import Solver
 
 from tweezer.execution.emulators import fast_qutip
 from tweezer.execution.emulators.fast_qutip import FastBackend
+from tweezer.execution.emulators.task import Integrator
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Pulser's advice for people at a prompt
 
@@ -199,6 +200,8 @@ def ten_atoms() -> AnySequence:
     return sweep(Register.rectangle(2, 5, 7.0, prefix="q"), 200)
 
 
+INTEGRATORS: tuple[Integrator, ...] = ("vern7", "magnus")
+
 NOISE: dict[str, tuple[NoiseModel, dict[str, Any]]] = {
     "all that is drawn": (
         NoiseModel(
@@ -359,7 +362,7 @@ def error_of(backend: QutipBackendV2, reference: Any) -> float:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_vern7_is_no_less_accurate_than_the_default(name: str) -> None:
+def test_integrators_are_no_less_accurate_than_the_default(name: str) -> None:
     sequence = PROGRAMS[name]()
     config = QutipConfig(
         observables=[StateResult(evaluation_times=[1.0])], with_modulation=name == "modulated"
@@ -370,9 +373,11 @@ def test_vern7_is_no_less_accurate_than_the_default(name: str) -> None:
     }  # fmt: skip
     reference = tight.run().final_state.to_qobj().full().ravel()
     default = error_of(QutipBackendV2(sequence, config=config), reference)
-    vern7 = error_of(FastBackend(sequence, config=config, integrator="vern7"), reference)
-    # Below 1e-10 both are as good as exact: a million shots do not tell 1e-7 from nothing.
-    assert vern7 <= max(default, 1e-10)
+    for integrator in INTEGRATORS:
+        backend = FastBackend(sequence, config=config, integrator=integrator)
+        assert backend._qutip_options["method"] == integrator
+        # Below 1e-10 both are as good as exact: a million shots do not tell 1e-7 from nothing.
+        assert error_of(backend, reference) <= max(default, 1e-10), integrator
 
 
 def test_without_a_largest_step_pulses_are_missed() -> None:
@@ -383,6 +388,61 @@ def test_without_a_largest_step_pulses_are_missed() -> None:
     careless = FastBackend(sequence, config=config, integrator="vern7")
     careless._qutip_options["max_step"] = 10.0
     assert error_of(careless, reference) > 0.1
+
+
+def method_of(sequence: AnySequence, integrator: Integrator = "fastest", **options: Any) -> str:
+    config = QutipConfig(observables=[StateResult()], **options)
+    backend = FastBackend(sequence, config=config, integrator=integrator)
+    return str(backend._qutip_options["method"])
+
+
+def test_exponentials_are_used_where_they_are_quicker() -> None:
+    close, distant = (
+        sweep(Register.rectangle(2, 5, spacing, prefix="q"), 200) for spacing in (6.0, 9.0)
+    )
+    assert method_of(close) == "magnus"
+    assert method_of(distant) == "vern7"
+    assert method_of(distant, "magnus") == "magnus"
+    assert method_of(PROGRAMS["six_close_atoms"]()) == "vern7"
+    # Drives that differ from atom to atom make Runge-Kutta slower.
+    noise = NoiseModel(temperature=50, amp_sigma=0.05)
+    assert method_of(sweep(chain(10)), noise_model=noise, n_trajectories=2) == "magnus"
+    # The states between steps are interpolated by Runge-Kutta.
+    assert method_of(close, default_evaluation_times="Full") == "vern7"
+
+
+@pytest.mark.parametrize("integrator", ["magnus", "fastest"])
+def test_exponentials_are_not_used_with_collapses(integrator: Integrator) -> None:
+    sequence = sweep(Register.rectangle(2, 5, 6.0, prefix="q"), 200)
+    model = NoiseModel(dephasing_rate=0.3)
+    mixed = {"noise_model": model, "solver": Solver.MCSOLVER, "n_trajectories": 2}
+    assert method_of(sequence, integrator, **mixed) == "vern7"
+    assert method_of(PROGRAMS["two_atoms"](), integrator, noise_model=model) == "vern7"
+
+
+def test_states_between_from_an_initial_state() -> None:
+    amplitudes = {"rgrg": 0.6, "gggr": 0.8j}
+    state = QutipState.from_state_amplitudes(eigenstates=("r", "g"), amplitudes=amplitudes)
+    times = [0.0, 0.1234, 0.37, 0.3712, 1.0]
+    config = QutipConfig(observables=[StateResult(evaluation_times=times)], initial_state=state)
+    theirs, ours = (
+        FastBackend(PROGRAMS["four_atoms"](), config=config, integrator=integrator).run()
+        for integrator in INTEGRATORS
+    )
+    assert len(theirs.state) == len(ours.state) == len(times)
+    for one, other in zip(theirs.state, ours.state, strict=True):
+        assert np.abs(one.to_qobj().full() - other.to_qobj().full()).max() < 1e-5
+
+
+def test_trajectories_with_either_integrator() -> None:
+    options: dict[str, Any] = {"noise_model": NOISE["all that is drawn"][0], "n_trajectories": 3}
+    config = QutipConfig(observables=[Occupation(evaluation_times=[1.0])], **options)
+    occupations = []
+    for integrator in INTEGRATORS:
+        np.random.seed(20)
+        backend = FastBackend(PROGRAMS["four_atoms"](), config=config, integrator=integrator)
+        occupations.append(np.array(backend.run().get_result("occupation", 1.0)))
+    assert np.abs(occupations[0] - occupations[1]).max() < 1e-5
 
 
 @pytest.mark.parametrize("noise", ["dephasing", "depolarizing"])

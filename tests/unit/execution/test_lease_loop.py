@@ -10,7 +10,7 @@ def test_what_is_absent_in_the_lease_is_none_in_the_task() -> None:
     task = task_of(
         LeasedBatch(device_type="EMU_FREE"), JobLease(), "hash", "{}", ExecutionSettings()
     )
-    assert task == Task("EMU_FREE", "{}", "hash", Limits(), integrator="vern7", share=True)
+    assert task == Task("EMU_FREE", "{}", "hash", Limits(), integrator="fastest", share=True)
 
 
 def test_everything_in_the_lease_is_in_the_task() -> None:
@@ -19,4 +19,6 @@ def test_everything_in_the_lease_is_in_the_task() -> None:
     )
     lease = JobLease(runs=12, variables_json="{3}")
     task = task_of(batch, lease, "hash", "{}", ExecutionSettings())
-    assert task == Task("EMU_FREE", "{}", "hash", Limits(), 12, "{3}", "{1}", "{2}", "vern7", True)
+    assert task == Task(
+        "EMU_FREE", "{}", "hash", Limits(), 12, "{3}", "{1}", "{2}", "fastest", True
+    )

@@ -46,9 +46,12 @@ def unneeded() -> None:
 @pytest.mark.parametrize(
     ("estimate", "measured_mib"),
     [
-        (needed_bytes(16, 2, mixed=False), 94),
-        (needed_bytes(18, 2, mixed=False), 610),
-        (needed_bytes(10, 3, bases=2, mixed=False), 23),
+        (needed_bytes(16, 2, mixed=False), 139),
+        (needed_bytes(18, 2, mixed=False), 749),
+        (needed_bytes(16, 2, distinct=True, mixed=False), 234),
+        (needed_bytes(14, 2, exchanges=True, mixed=False), 82),
+        (needed_bytes(16, 2, exchanges=True, mixed=False), 615),
+        (needed_bytes(10, 3, bases=2, mixed=False), 57),
         (needed_bytes(8, 2, collapses=1, mixed=True), 48),
         (needed_bytes(9, 2, collapses=1, mixed=True), 226),
     ],

@@ -24,13 +24,21 @@ from pulser_simulation import QutipBackendV2, QutipConfig
 from pulser_simulation.hamiltonian import Hamiltonian
 from pulser_simulation.simulation import HamiltonianWithReps, QutipEmulator
 
+from tweezer.execution.emulators import magnus
 from tweezer.execution.emulators.task import Integrator
+from tweezer.execution.emulators.weighted_sum import is_weighted_sum
 
 #: Digest of the classes below, as of pulser-core and pulser-simulation 1.9.1.
 _KNOWN: Final = "be75d7ba0368c33b752704cf4eccfc7e9be7b78bf05cf56a266573752cbfb975"
 
 #: Steps of the integrator are no larger than this, in nanoseconds.
 _LARGEST_STEP_NS: Final = 10
+
+#: The same where exponentials are used, in microseconds: these miss nothing within a step.
+_LONGEST_STEP_US: Final = 0.1
+
+#: States that are asked for at more times are quicker interpolated than computed one by one.
+_TIMES_APART_NS: Final = 4
 
 #: Part of a channel's range that is an edge when it is passed within 1 ns.
 _EDGE: Final = 0.05
@@ -193,9 +201,28 @@ class FastBackend(QutipBackendV2):
             "progress_bar": self._config.progress_bar,
         }
         if integrator != "default":
-            step_us = largest_step_ns(self._sim_obj.samples_obj) / 1000
-            self._qutip_options |= {"method": integrator, "max_step": step_us}
+            self._qutip_options |= self._integration(integrator)
         self._sim_obj._validate_options(self._qutip_options)
+
+    def _integration(self, integrator: Integrator) -> dict[str, Any]:
+        """Returns QuTiP's options for an integrator, or for the one that can do what it cannot."""
+        if integrator != "vern7" and self._takes_magnus(only_if_quicker=integrator == "fastest"):
+            magnus.register()
+            return {"method": magnus.NAME, "max_step": _LONGEST_STEP_US}
+        step_us = largest_step_ns(self._sim_obj.samples_obj) / 1000
+        return {"method": "vern7", "max_step": step_us}
+
+    def _takes_magnus(self, *, only_if_quicker: bool) -> bool:
+        emulator = self._sim_obj
+        if emulator._hamiltonian_data.lindblad_data.local_collapse_ops:
+            return False  # more than the Schrödinger equation
+        hamiltonian = emulator._current_hamiltonian._hamiltonian
+        if not (emulator.initial_state.isket and is_weighted_sum(hamiltonian)):
+            return False
+        return not only_if_quicker or (
+            len(emulator._eval_times_array) <= emulator.total_duration_ns / _TIMES_APART_NS
+            and magnus.pays(hamiltonian)
+        )
 
     @property
     def can_run_again(self) -> bool:

@@ -21,13 +21,20 @@ _ELEMENT: Final = 20
 #: Of one amplitude.
 _AMPLITUDE: Final = 16
 
-#: Copies of the drives' operators: the parts, their sums and adjoints, in two Hamiltonians.
-_OPERATORS: Final = 13
+#: Copies of the drives' operators: the parts, their sums and adjoints, in two Hamiltonians, and
+#: what the integrator for many atoms adds up.
+_OPERATORS: Final = 16
+
+#: How many more where noise makes each atom's drive its own.
+_DISTINCT_OPERATORS: Final = 4
+
+#: Copies of the operators by which pairs of atoms exchange their states.
+_EXCHANGE_OPERATORS: Final = 6
 
 #: The same where they act on a mixed state: only these are large.
 _MIXED_OPERATORS: Final = 3
 
-#: Vectors that an integrator works with.
+#: Vectors that an integrator works with: the basis of an exponential, or those of Runge-Kutta.
 _WORKING_VECTORS: Final = 40
 
 #: Copies of a state that is kept for its evaluation time.
@@ -60,12 +67,21 @@ def require_memory(needed: int, give_up: Callable[[], None]) -> None:
 
 
 def needed_bytes(
-    atoms: int, levels: int, *, bases: int = 1, states: int = 1, collapses: int = 0, mixed: bool
+    atoms: int,
+    levels: int,
+    *,
+    bases: int = 1,
+    states: int = 1,
+    collapses: int = 0,
+    distinct: bool = False,
+    exchanges: bool = False,
+    mixed: bool,
 ) -> int:
     """Estimates what an emulation takes at its peak.
 
     `bases` is how many bases are addressed, `states` how many states are kept, `collapses` how
-    many collapse operators each atom has; a `mixed` state is a matrix.
+    many collapse operators each atom has; drives may be `distinct` for each atom, and atoms may
+    interact by `exchanges`; a `mixed` state is a matrix.
     """
     size: int = levels**atoms
     # Operators that act on one atom each have as many elements as this, all together.
@@ -74,6 +90,10 @@ def needed_bytes(
         # They act from the left and from the right on a matrix.
         elements, size = 2 * elements * size, size**2
     operators = (_MIXED_OPERATORS if mixed else _OPERATORS) * bases + collapses
+    if not mixed:
+        operators += distinct * _DISTINCT_OPERATORS
+        # There are so many pairs of atoms for each atom.
+        operators += exchanges * _EXCHANGE_OPERATORS * (atoms - 1) // 2
     vectors = _WORKING_VECTORS + _KEPT_STATES * states
     return _ELEMENT * operators * elements + _AMPLITUDE * vectors * size
 
@@ -91,6 +111,8 @@ def needed_by(sequence: AnySequence, config: QutipConfig) -> int:
         bases=bases,
         states=_kept_states(sequence, config),
         collapses=collapses,
+        distinct=not _STOCHASTIC.isdisjoint(noise.noise_types),
+        exchanges="XY" in sequence.get_addressed_bases(),
         mixed=collapses > 0 and not _has_trajectories(noise, config.solver),
     )
 

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 #: How the Schrödinger equation is integrated: as Pulser does by default, or by Verner's method of
 #: order 7.
-Integrator: TypeAlias = Literal["default", "vern7"]
+Integrator: TypeAlias = Literal["default", "vern7", "magnus", "fastest"]
 
 
 class JobError(Exception):
