@@ -8,7 +8,8 @@ that everything is ready. The memory is taken after that, of each process with i
 what it holds alone (USS) and what it maps (RSS). Also measured: `tweezer --help`.
 
 The baseline of a round is how long four processes of Python take, started together, that import
-the libraries of ours and nothing of ours.
+the libraries of ours and nothing of ours. Printed as well is how long one process takes to import
+pulser-simulation: nothing that emulates is ready before that.
 """
 
 import argparse
@@ -44,12 +45,11 @@ _LIBRARIES: Final = {
 }
 
 
-def bare_imports() -> float:
-    """Returns how long processes take that import the libraries and end."""
+def bare_imports(*imported: str) -> float:
+    """Returns how long processes take, one for each list of modules, that import them and end."""
     began = time.perf_counter()
     processes = [
-        subprocess.Popen([sys.executable, "-c", f"import {libraries}"])
-        for libraries in _LIBRARIES.values()
+        subprocess.Popen([sys.executable, "-c", f"import {modules}"]) for modules in imported
     ]
     if any(process.wait() for process in processes):
         raise SystemExit("the libraries cannot be imported")
@@ -111,8 +111,10 @@ def main() -> None:
     starts: dict[str, list[dict[str, float]]] = {"first start": [], "later start": []}
     held: dict[str, tuple[float, float]] = {}
     bare: list[float] = []
+    pulser: list[float] = []
     for _ in range(rounds):
-        bare.append(bare_imports())
+        bare.append(bare_imports(*_LIBRARIES.values()))
+        pulser.append(bare_imports("pulser_simulation"))
         with tempfile.TemporaryDirectory(prefix="tweezer-start-") as folder:
             for kind, times in starts.items():
                 took, held = start(Path(folder))
@@ -120,6 +122,7 @@ def main() -> None:
                 shown = ", ".join(f"{what} {seconds:.2f} s" for what, seconds in took.items())
                 print(f"  {kind}: {shown}; load {os.getloadavg()[0]:.1f}", flush=True)
     print(f"bare: the libraries are imported in {statistics.median(bare):.2f} s")
+    print(f"bare: pulser-simulation is imported in {statistics.median(pulser):.2f} s")
     for kind, times in starts.items():
         for what, target in TARGETS.items():
             middle = statistics.median(each[what] for each in times)

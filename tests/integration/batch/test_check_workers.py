@@ -74,6 +74,16 @@ async def test_checks_that_would_wait_in_vain_are_turned_away(strict_workers, se
     assert [type(outcome) for outcome in outcomes] == [dict] * 11 + [TooMuch]
 
 
+async def test_a_process_that_starts_is_asked_nothing_before_it_is_ready(sequences):
+    workers = CheckWorkers(2, WorkerLimits(512 * 1024**2, cpu_s=5), max_waiting=10)
+    workers.start()
+    try:
+        calls = [inspect(workers, sequences.plain) for _ in range(10)]
+        assert [facts["atoms"] for facts in await asyncio.gather(*calls)] == [4] * 10
+    finally:
+        workers.close()
+
+
 async def test_after_the_end_there_are_no_checks(sequences):
     workers = CheckWorkers(1, WorkerLimits(512 * 1024**2, cpu_s=2), max_waiting=10)
     workers.start()

@@ -48,15 +48,13 @@ class CheckWorkers:
         self._workers = [_Worker(limits) for _ in range(count)]
         # Last in, first out: the process that was used last has the most in its caches.
         self._idle: LifoQueue[_Worker] = LifoQueue()
-        for worker in self._workers:
-            self._idle.put(worker)
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="check")
         self._capacity, self._under_way = count + max_waiting, 0
 
     def start(self) -> None:
         """Starts the processes, without waiting for them."""
         for worker in self._workers:
-            self._threads.submit(worker.start).add_done_callback(_log_failure)
+            self._threads.submit(self._start, worker).add_done_callback(_log_failure)
 
     async def ask(self, check: str, **arguments: Any) -> dict[str, Any]:
         """Returns the outcome of a check, or raises Refused."""
@@ -69,6 +67,12 @@ class CheckWorkers:
             )
         finally:
             self._under_way -= 1
+
+    def _start(self, worker: "_Worker") -> None:
+        try:
+            worker.start()
+        finally:
+            self._idle.put(worker)  # whoever takes one that did not start, tries again
 
     def _ask(self, check: str, arguments: dict[str, Any]) -> dict[str, Any]:
         request = orjson.dumps({"check": check, "arguments": arguments})
