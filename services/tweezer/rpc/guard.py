@@ -85,7 +85,8 @@ async def _refuse(context: Context, method: str, error: Exception) -> None:
         await abort(context, code, error)
     if isinstance(error, grpc.aio.AioRpcError) and error.code() in _PASSED_ON:
         # A service behind this one is away or slow: the caller may try again.
-        await context.abort(error.code(), "a part of the system is not available at present")
+        code = _PASSED_ON[error.code()]
+        await context.abort(code, "a part of the system is not available at present")
     if isinstance(error, grpc.aio.AioRpcError) and _is_overloaded(error):
         await context.abort(error.code(), error.details() or "")
     log.error("unexpected error", method=method, exc_info=error)
@@ -98,4 +99,9 @@ def _is_overloaded(error: grpc.aio.AioRpcError) -> bool:
     return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and not too_large
 
 
-_PASSED_ON: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+_PASSED_ON: Final = {
+    grpc.StatusCode.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
+    # A service that stops cancels the calls that it has not begun to serve.
+    grpc.StatusCode.CANCELLED: grpc.StatusCode.UNAVAILABLE,
+}

@@ -35,6 +35,12 @@ from tweezer.v1 import device_service_pb2_grpc as device_grpc
 from tweezer.v1 import operator_service_pb2 as operator
 from tweezer.v1 import operator_service_pb2_grpc as operator_grpc
 
+
+def failure_behind(code: grpc.StatusCode) -> Exception:
+    """What a call to another service raises."""
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), "10.0.0.1 says no")
+
+
 RAISED: dict[str, Exception] = {
     "not found": errors.NotFound("batch x not found"),
     "invalid": errors.InvalidInput("jobs[3].variables.omega", "a number is needed"),
@@ -42,7 +48,13 @@ RAISED: dict[str, Exception] = {
     "much": errors.TooMuch("too many batches"),
     "away": errors.Unavailable("not there"),
     "bug": ValueError("secret"),
+    "behind: away": failure_behind(grpc.StatusCode.UNAVAILABLE),
+    "behind: slow": failure_behind(grpc.StatusCode.DEADLINE_EXCEEDED),
+    "behind: stops": failure_behind(grpc.StatusCode.CANCELLED),
+    "behind: bug": failure_behind(grpc.StatusCode.INTERNAL),
 }
+
+NOT_AVAILABLE = "a part of the system is not available at present"
 
 
 class Batches(batch_grpc.BatchServiceServicer):
@@ -165,6 +177,10 @@ async def test_the_caller_is_read_from_the_token(stack: Stack) -> None:
         ("much", "RESOURCE_EXHAUSTED", "too many batches"),
         ("away", "UNAVAILABLE", "not there"),
         ("bug", "INTERNAL", "internal error"),
+        ("behind: away", "UNAVAILABLE", NOT_AVAILABLE),
+        ("behind: slow", "DEADLINE_EXCEEDED", NOT_AVAILABLE),
+        ("behind: stops", "UNAVAILABLE", NOT_AVAILABLE),
+        ("behind: bug", "INTERNAL", "internal error"),
     ],
 )
 async def test_errors_become_statuses(stack: Stack, batch_id: str, code: str, text: str) -> None:
