@@ -8,7 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-#: Where the address is found in the environment of a process.
+#: Where a process finds the address: the name that the protocol gives it, as `process/notify.py`
+#: has it, which imports more than the command line should.
 VARIABLE: Final = "NOTIFY_SOCKET"
 
 
