@@ -131,8 +131,8 @@ async def _stages(notices: Notices, environment: Mapping[str, str]) -> list[list
         [await spec("gateway")],
         # Jobs that run are handed back to the job service, which must be there to take them.
         [await spec(_EXECUTION)],
-        # They need nobody to start; but starting is importing, and where cores are few they would
-        # hold up the gateway, which people wait for, and the execution service, which takes longest.
+        # They need nobody to start; but starting is importing, and where cores are few they hold up
+        # the gateway, which people wait for, and the execution service, which takes longest.
         [await spec("batch", after="gateway"), await spec("job", after="gateway")],
     ]
 

@@ -6,8 +6,8 @@ Nothing here imports an emulator: the process that leases jobs uses these names 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-#: How the Schrödinger equation is integrated: as Pulser does by default, by Verner's method of order
-#: 7, by exponentials, or by whichever of these two is likely to be quicker.
+#: How the Schrödinger equation is integrated: as Pulser does by default, by Verner's method of
+#: order 7, by exponentials, or by whichever of these two is likely to be quicker.
 Integrator: TypeAlias = Literal["default", "vern7", "magnus", "fastest"]
 
 
