@@ -2,11 +2,21 @@
 
 import hashlib
 import uuid
+from typing import Final
+
+#: The version of identifiers whose layout is our own (RFC 9562).
+_OWN: Final = 8
+
+#: Digits that the identifiers of a batch and of its jobs begin with. Jobs of a batch are stored
+#: together, and each index page that they change costs time: at random they would change as many
+#: as there are jobs. With four digits they share a page or two among a few million others, and
+#: still differ in the first eight, by which people tell them apart.
+_SHARED: Final = 4
 
 
 def new_batch_id() -> str:
-    """Returns an identifier for a new batch."""
-    return str(uuid.uuid4())
+    """Returns an identifier for a new batch: a UUID at random, but for its version, which is 8."""
+    return _spelled(uuid.uuid4().hex, _OWN)
 
 
 def new_addition_id() -> str:
@@ -18,19 +28,31 @@ def job_ids(batch_id: str, first_order: int, count: int) -> list[str]:
     """Returns the identifiers of some jobs of a batch.
 
     They follow from the batch and the creation order, so that the batch service knows them all
-    without a table of them: each is `uuid.uuid5(batch, str(creation_order))`, which is written out
-    here because it is asked for by the hundred, and takes a third of the time so.
+    without a table of them: UUIDs of version 8 that begin as the batch does, and go on as
+    `uuid.uuid5(batch, str(creation_order))`. Where the batch is of another version, as the first
+    ones were, they are that as a whole.
     """
-    batch = hashlib.sha1(uuid.UUID(batch_id).bytes, usedforsecurity=False)
-    return [_version_5(batch, order) for order in range(first_order, first_order + count)]
+    batch = uuid.UUID(batch_id)
+    # Not `uuid.uuid5`: it is asked for by the hundred, and takes three times as long.
+    digest = hashlib.sha1(batch.bytes, usedforsecurity=False)
+    orders = range(first_order, first_order + count)
+    if batch.version == _OWN:
+        begin = batch.hex[:_SHARED]
+        return [_spelled(begin + _name(digest, i)[_SHARED:], _OWN) for i in orders]
+    return [_spelled(_name(digest, i), 5) for i in orders]
 
 
-def _version_5(namespace: "hashlib._Hash", order: int) -> str:
+def _name(namespace: "hashlib._Hash", order: int) -> str:
     name = namespace.copy()
     name.update(b"%d" % order)
-    digits = name.hexdigest()
+    return name.hexdigest()
+
+
+def _spelled(digits: str, version: int) -> str:
+    """Returns a UUID with these hexadecimal digits, but for its version and variant."""
     variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
+    head = f"{digits[:8]}-{digits[8:12]}-{version}{digits[13:16]}"
+    return f"{head}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 def canonical_uuid(text: str) -> str | None:

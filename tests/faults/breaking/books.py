@@ -1,6 +1,5 @@
 """Reads both databases and the result store, and says where they contradict each other."""
 
-import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, NullPool, RowMapping, create_engine
 
 from breaking.deployment import Deployment
+from tweezer.batch.identifiers import job_ids
 from tweezer.lifecycle import (
     FINAL_BATCH_STATUSES,
     FINAL_JOB_STATUSES,
@@ -186,7 +186,7 @@ def _orders(addition: Row) -> range:
 
 
 def _job_id(batch_id: str, order: int) -> str:
-    return str(uuid.uuid5(uuid.UUID(batch_id), str(order)))
+    return job_ids(batch_id, order, 1)[0]
 
 
 def _intent(batch: Any) -> BatchIntent:

@@ -10,6 +10,7 @@ import pulser
 import pytest
 from pulser.backend import BitStrings, EmulationConfig
 
+from tweezer.batch.identifiers import job_ids
 from tweezer.database.opening import create_engine_of
 from tweezer.identity import store as identity_store
 from tweezer.identity.models import QueuePriority as ProjectPriority
@@ -45,7 +46,7 @@ async def test_the_answer_shows_the_batch_and_its_jobs(create, sequences, user):
     assert not batch.HasField("parent_id")
     first, second = response.jobs
     assert [first.id, second.id] == list(batch.job_ids)
-    assert first.id == str(uuid.uuid5(uuid.UUID(batch.id), "0"))
+    assert [first.id, second.id] == job_ids(batch.id, 0, 2)
     assert (first.creation_order, second.creation_order) == (0, 1)
     assert first.status == JobStatus.JOB_STATUS_PENDING
     assert (first.runs, first.batch_id, first.project_id) == (10, batch.id, PROJECT)
