@@ -26,13 +26,6 @@ async def pair(run_jobs) -> AsyncIterator[tuple]:
         yield one, other
 
 
-async def until_none(process, of: str) -> None:
-    """Waits until there is no such row; nothing tells of it."""
-    async with asyncio.timeout(60):
-        while process.rows(f"SELECT 1 FROM {of} LIMIT 1"):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
 async def test_progress_is_reported_to_the_end(pair, batch_side) -> None:
     one, other = pair
     added = [await one.add(5) for _ in range(6)]
@@ -43,7 +36,7 @@ async def test_progress_is_reported_to_the_end(pair, batch_side) -> None:
                 assert await process.finish(lease.token, result=b"{}")
 
     await asyncio.gather(*(work(process) for process in (one, other) * 3))
-    await until_none(one, "queued_batch WHERE acknowledged_version < progress_version")
+    await one.until_none("queued_batch WHERE acknowledged_version < progress_version")
     assert one.rows("SELECT pending, running, done FROM queued_batch") == [(0, 0, 5)] * len(added)
     assert batch_side.progress.keys() == {each.batch.id for each in added}
 
@@ -65,7 +58,8 @@ async def test_a_lease_that_runs_out_costs_one_attempt(pair) -> None:
 
 async def test_what_was_never_committed_is_dropped_once(run_jobs, batch_side) -> None:
     async with run_jobs() as patient:
-        kept = await patient.add(2)
+        kept = await patient.enqueue(2)
+        await patient.intend(kept.batch.id, 1, [kept.addition_id], open=True)
     busy = {"take_over_interval_s": ALL_THE_TIME, "addition_grace_s": 0.2}
     async with run_jobs(**busy) as one, run_jobs(**busy) as other:
         for _ in range(5):
@@ -75,7 +69,7 @@ async def test_what_was_never_committed_is_dropped_once(run_jobs, batch_side) ->
             for order in range(2, 6)
         ]
         await other.enqueue(late, batch_id=kept.batch.id)
-        await until_none(one, "queued_addition WHERE NOT released")
+        await one.until_none("queued_addition WHERE NOT released")
         assert one.rows("SELECT id, pending FROM queued_batch") == [(kept.batch.id, 2)]
         assert one.rows("SELECT count(*) FROM job") == [(2,)]
     assert {addition for asked in batch_side.asked for addition in asked}
