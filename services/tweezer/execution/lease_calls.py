@@ -57,15 +57,17 @@ class LeaseCalls:
             raise
         return list(response.batches)
 
-    async def renew(self, jobs: Iterable[HeldJob]) -> list[str]:
+    async def renew(self, jobs: Iterable[HeldJob], former_tokens: Iterable[str]) -> list[str]:
         """Extends the leases of jobs at once; returns the tokens whose work must stop.
 
-        JobService answers when there are any, or after a third of the lease's duration.
+        JobService answers when there are any, after a third of the lease's duration, or when a
+        later call names one of the tokens as a former one.
         """
         request = RenewLeasesRequest(
             renewals=[LeaseRenewal(token=job.token, progress=job.progress) for job in jobs],
             lease_duration=self._lease_duration,
             wait=_duration(self._hold_s),
+            former_tokens=former_tokens,
         )
         try:
             response = await self._service.RenewLeases(request, timeout=self._renewal_timeout_s)

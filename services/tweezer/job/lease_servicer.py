@@ -49,10 +49,11 @@ class LeaseServicer(LeaseServiceServicer):
     ) -> pb.RenewLeasesResponse:
         """Extends leases and records progress, waiting for work that must stop."""
         _check_number("renewals", request.renewals)
+        _check_number("former_tokens", request.former_tokens)
         duration = _lease_duration(request.lease_duration)
         wait_s = _wait(request.wait)
         renewals = [_renewal(index, each) for index, each in enumerate(request.renewals)]
-        stop = await self._leasing.renew(renewals, duration, wait_s)
+        stop = await self._leasing.renew(renewals, duration, wait_s, request.former_tokens)
         return pb.RenewLeasesResponse(stop_tokens=stop)
 
     async def FinishJobs(

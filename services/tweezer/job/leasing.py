@@ -97,12 +97,18 @@ class Leasing:
             await self._end([Ending(token, Outcome.RELEASED) for token in tokens])
 
     async def renew(
-        self, renewals: Sequence[Renewal], duration: int, wait_s: float = 0
+        self,
+        renewals: Sequence[Renewal],
+        duration: int,
+        wait_s: float = 0,
+        former: Iterable[str] = (),
     ) -> list[str]:
         """Extends leases and returns the tokens whose work must stop, waiting for the first.
 
-        Returns nothing when none must stop in time or the process is about to end.
+        Returns nothing when none must stop in time, the process is about to end, or a later call
+        names one of the tokens as `former`.
         """
+        self._signals.stops.release_those(former)
         until = asyncio.get_running_loop().time() + wait_s
         now = self._clock()
         with self._signals.stops.watch(renewal.token for renewal in renewals) as stops:

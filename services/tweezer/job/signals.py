@@ -105,8 +105,12 @@ class Notices:
 
     def release(self) -> None:
         """Lets nobody wait any more who waits now: who still wants to know should look again."""
-        for watches in self._watches.values():
-            for watch in watches:
+        self.release_those(list(self._watches))
+
+    def release_those(self, names: Iterable[str]) -> None:
+        """Lets nobody wait any more who waits now for one of the names."""
+        for name in names:
+            for watch in self._watches.get(name, ()):
                 watch.close()
 
     def close(self) -> None:

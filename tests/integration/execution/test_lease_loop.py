@@ -5,15 +5,14 @@ import json
 import os
 import signal
 import sys
-from collections import Counter, deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from lease_desk import Desk, LeaseDesk, ProgramDesk
 
 from tweezer.execution.emulators.registry import EMULATORS
 from tweezer.execution.engines.engine import EngineError
@@ -23,7 +22,6 @@ from tweezer.execution.programs import Programs
 from tweezer.execution.settings import ExecutionSettings
 from tweezer.internal.v1 import lease_service_pb2 as leases
 from tweezer.internal.v1 import lease_service_pb2_grpc as leases_grpc
-from tweezer.internal.v1 import program_service_pb2 as programs
 from tweezer.internal.v1 import program_service_pb2_grpc as programs_grpc
 from tweezer.process.run import StartFailed
 from tweezer.rpc.channel import open_service_channel
@@ -32,157 +30,6 @@ from tweezer.rpc.server import build_server, start_server
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 VALUES = json.dumps({"omega": 5.0, "detunings": [-8.0, 8.0], "duration": 500})
 """For the sequence `sweep`."""
-
-
-@dataclass
-class Desk:
-    """Hands out leases and takes in outcomes; tests look at what happened."""
-
-    queue: deque[tuple[str, leases.JobLease]] = field(default_factory=deque)
-    """Leases that wait, each with the device type of its batch."""
-    texts: dict[str, str] = field(default_factory=dict)
-    """Sequences by hash."""
-    asked: list[int] = field(default_factory=list)
-    """How many jobs each call asked for."""
-    leased: set[str] = field(default_factory=set)
-    """Tokens that were handed out and have no outcome yet."""
-    """The most tokens that were out at one time."""
-    fetched: Counter[str] = field(default_factory=Counter)
-    """How often each sequence was fetched."""
-    progress: dict[str, list[int]] = field(default_factory=dict)
-    """Percentages of each token, as renewed."""
-    holds: bool = True
-    """Whether renewals are held open while there is nothing to stop."""
-    renewals: list[leases.RenewLeasesRequest] = field(default_factory=list)
-    """The renewals, in the order of their arrival."""
-    open_renewals: list[set[str]] = field(default_factory=list)
-    """The tokens of each renewal that is held open."""
-    stop_tokens: set[str] = field(default_factory=set)
-    """Work that must stop."""
-    lost_tokens: set[str] = field(default_factory=set)
-    """Leases that are lost: their outcomes are refused."""
-    outcomes: dict[str, leases.JobOutcome] = field(default_factory=dict)
-    """What was accepted."""
-    groups: list[int] = field(default_factory=list)
-    """Outcomes in each call."""
-    refused: list[str] = field(default_factory=list)
-    """Tokens of refused outcomes."""
-    failing: dict[str, list[grpc.StatusCode]] = field(default_factory=dict)
-    """Statuses with which the next calls of a method fail."""
-    too_large: int = 2**30
-    """Results of more bytes are turned away."""
-    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
-    """Notified after everything that happens."""
-
-    async def add(self, token: str, device_type: str = "EMU_FREE", **fields: Any) -> None:
-        self.queue.append((device_type, leases.JobLease(token=token, job_id=token, **fields)))
-        await self.notify()
-
-    async def notify(self) -> None:
-        async with self.changed:
-            self.changed.notify_all()
-
-    async def until(self, condition: Any) -> None:
-        """Waits until something is true."""
-        async with asyncio.timeout(30), self.changed:
-            await self.changed.wait_for(condition)
-
-    async def finished(self, *tokens: str) -> None:
-        await self.until(lambda: self.outcomes.keys() >= set(tokens))
-
-    async def fail_if_told(self, method: str, context: Any) -> None:
-        if self.failing.get(method):
-            await context.abort(self.failing[method].pop(0), "told to fail")
-
-    async def stop(self, token: str) -> None:
-        self.stop_tokens.add(token)
-        await self.notify()
-
-    def to_stop(self, held: set[str]) -> set[str]:
-        return (self.stop_tokens | self.lost_tokens) & held
-
-    def take(self, max_jobs: int) -> leases.LeaseJobsResponse:
-        response = leases.LeaseJobsResponse()
-        for _ in range(min(max_jobs, len(self.queue))):
-            device_type, lease = self.queue.popleft()
-            self.leased.add(lease.token)
-            response.batches.add(device_type=device_type, leases=[lease])
-        return response
-
-
-class LeaseDesk(leases_grpc.LeaseServiceServicer):
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-
-    async def LeaseJobs(self, request: Any, context: Any) -> leases.LeaseJobsResponse:
-        desk = self._desk
-        await desk.fail_if_told("LeaseJobs", context)
-        desk.asked.append(request.max_jobs)
-        await desk.notify()
-        try:
-            async with asyncio.timeout(request.wait.ToSeconds()), desk.changed:
-                await desk.changed.wait_for(lambda: desk.queue)
-        except TimeoutError:
-            return leases.LeaseJobsResponse()
-        response = desk.take(request.max_jobs)
-        await desk.notify()
-        return response
-
-    async def RenewLeases(self, request: Any, context: Any) -> leases.RenewLeasesResponse:
-        desk = self._desk
-        await desk.fail_if_told("RenewLeases", context)
-        desk.renewals.append(request)
-        for renewal in request.renewals:
-            desk.progress.setdefault(renewal.token, []).append(renewal.progress)
-        held = {renewal.token for renewal in request.renewals}
-        if desk.holds:
-            await self._hold(held, request.wait.ToMilliseconds() / 1000)
-        await desk.notify()
-        return leases.RenewLeasesResponse(stop_tokens=desk.to_stop(held))
-
-    async def _hold(self, held: set[str], wait_s: float) -> None:
-        desk = self._desk
-        desk.open_renewals.append(held)
-        await desk.notify()
-        try:
-            async with asyncio.timeout(wait_s), desk.changed:
-                await desk.changed.wait_for(lambda: desk.to_stop(held))
-        except TimeoutError:
-            pass
-        finally:
-            desk.open_renewals.remove(held)
-
-    async def FinishJobs(self, request: Any, context: Any) -> leases.FinishJobsResponse:
-        desk = self._desk
-        await desk.fail_if_told("FinishJobs", context)
-        if any(len(outcome.result) > desk.too_large for outcome in request.outcomes):
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too large")
-        desk.groups.append(len(request.outcomes))
-        response = leases.FinishJobsResponse()
-        for outcome in request.outcomes:
-            desk.leased.discard(outcome.token)
-            if outcome.token in desk.lost_tokens:
-                response.refused_tokens.append(outcome.token)
-                desk.refused.append(outcome.token)
-            else:
-                assert desk.outcomes.setdefault(outcome.token, outcome) == outcome
-        await desk.notify()
-        return response
-
-
-class ProgramDesk(programs_grpc.ProgramServiceServicer):
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-
-    async def GetProgram(self, request: Any, context: Any) -> programs.GetProgramResponse:
-        await self._desk.fail_if_told("GetProgram", context)
-        self._desk.fetched[request.program_hash] += 1
-        if request.program_hash not in self._desk.texts:
-            await context.abort(grpc.StatusCode.NOT_FOUND, "there is no such sequence")
-        return programs.GetProgramResponse(sequence=self._desk.texts[request.program_hash])
-
-    async def BuildProgram(self, request: Any, context: Any) -> programs.BuildProgramResponse:
-        raise AssertionError
 
 
 class Service:
@@ -365,11 +212,31 @@ async def test_a_job_leased_since_is_covered_by_the_next_renewal(
     await desk.add("first", "HANG", program_hash="probe")
     await desk.until(lambda: desk.open_renewals == [{"first"}])
     await desk.add("second", "HANG", program_hash="probe")
-    # The one before was given up: there is one at a time.
+    # The one before was answered: there is one at a time.
     await desk.until(lambda: desk.open_renewals == [{"first", "second"}])
+    assert [list(request.former_tokens) for request in desk.renewals] == [[], ["first"]]
     await desk.stop("second")
     await desk.finished("second")
     assert desk.leased == {"first"}
+    assert desk.cancelled == 0
+
+
+async def test_a_renewal_that_is_followed_before_it_is_answered_still_counts(
+    service: Service, desk: Desk
+) -> None:
+    """The one after it may have come to another replica, which does not hold it."""
+    desk.answers_former = False
+    await desk.add("first", "HANG", program_hash="probe")
+    await desk.until(lambda: desk.open_renewals == [{"first"}])
+    await desk.add("second", "HANG", program_hash="probe")
+    await desk.until(lambda: desk.open_renewals == [{"first"}, {"first", "second"}])
+    await desk.stop("first")
+    await desk.finished("first")
+    assert desk.leased == {"second"}
+    await desk.until(lambda: desk.open_renewals == [{"second"}])
+    # All that were out of date were named to the end, and none was cancelled.
+    assert list(desk.renewals[1].former_tokens) == ["first"]
+    assert desk.cancelled == 0
 
 
 async def test_a_renewal_without_news_is_followed_by_another(

@@ -309,6 +309,20 @@ async def test_a_waiting_renewal_is_answered_when_a_lease_runs_out(process) -> N
     assert await process.renew(second.token, wait=0.01) == []
 
 
+async def test_a_waiting_renewal_is_answered_when_another_follows_it(process) -> None:
+    await process.add(3)
+    first, second, third = [lease.token for lease in await process.lease(3)]
+    followed, other = await renewing(process, first, second), await renewing(process, third)
+    # Whether what it covers is over or goes on: one of its tokens stands for it.
+    await process.finish(first, failure="x")
+    follower = asyncio.create_task(process.renew(second, wait=60, former=[first, "999.x"]))
+    assert await followed == []
+    assert not other.done()
+    assert not follower.done()
+    for task in (other, follower):
+        task.cancel()
+
+
 async def test_a_renewal_with_news_does_not_wait(process) -> None:
     added = await process.add(1)
     (lease,) = await process.lease()
@@ -350,3 +364,10 @@ async def test_a_renewal_cannot_wait_for_ever(process) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await process.renew("999.x", wait=61)
     assert refused.value.details().startswith("wait: ")
+
+
+async def test_a_renewal_cannot_name_any_number_of_former_ones(process) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await process.renew("999.x", former=["998.x"] * 10_001)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.value.details() == "former_tokens: must have at most 10000 items."

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'tweezer/internal/v1/lease_service.proto\x12\x13tweezer.internal.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa9\x01\n\x10LeaseJobsRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64\x65vice_types\x18\x02 \x03(\t\x12\x10\n\x08max_jobs\x18\x03 \x01(\x05\x12\'\n\x04wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0elease_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"F\n\x11LeaseJobsResponse\x12\x31\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32 .tweezer.internal.v1.LeasedBatch\"\x85\x02\n\x0bLeasedBatch\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65vice_type\x18\x02 \x01(\t\x12\x19\n\x0cprogram_hash\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\"\n\x15\x62\x61\x63kend_configuration\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x1f\n\x12\x63onfiguration_json\x18\x05 \x01(\tH\x02\x88\x01\x01\x12-\n\x06leases\x18\x06 \x03(\x0b\x32\x1d.tweezer.internal.v1.JobLeaseB\x0f\n\r_program_hashB\x18\n\x16_backend_configurationB\x15\n\x13_configuration_json\"\xe3\x01\n\x08JobLease\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\x04runs\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0evariables_json\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x19\n\x0cprogram_hash\x18\x07 \x01(\tH\x02\x88\x01\x01\x42\x07\n\x05_runsB\x11\n\x0f_variables_jsonB\x0f\n\r_program_hash\"\xa5\x01\n\x12RenewLeasesRequest\x12\x33\n\x08renewals\x18\x01 \x03(\x0b\x32!.tweezer.internal.v1.LeaseRenewal\x12\x31\n\x0elease_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"/\n\x0cLeaseRenewal\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08progress\x18\x02 \x01(\x05\"*\n\x13RenewLeasesResponse\x12\x13\n\x0bstop_tokens\x18\x01 \x03(\t\"F\n\x11\x46inishJobsRequest\x12\x31\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1f.tweezer.internal.v1.JobOutcome\"\xa3\x02\n\nJobOutcome\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x06result\x18\x02 \x01(\x0cH\x00\x12\x11\n\x07\x66\x61ilure\x18\x03 \x01(\tH\x00\x12\x0e\n\x04lost\x18\x04 \x01(\tH\x00\x12/\n\x07stopped\x18\x05 \x01(\x0b\x32\x1c.tweezer.internal.v1.StoppedH\x00\x12\x31\n\x08released\x18\x06 \x01(\x0b\x32\x1d.tweezer.internal.v1.ReleasedH\x00\x12\x19\n\x0cslurm_job_id\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x1f\n\x12slurm_cluster_name\x18\x08 \x01(\tH\x02\x88\x01\x01\x42\t\n\x07outcomeB\x0f\n\r_slurm_job_idB\x15\n\x13_slurm_cluster_name\"\t\n\x07Stopped\"\n\n\x08Released\",\n\x12\x46inishJobsResponse\x12\x16\n\x0erefused_tokens\x18\x01 \x03(\t2\xab\x02\n\x0cLeaseService\x12Z\n\tLeaseJobs\x12%.tweezer.internal.v1.LeaseJobsRequest\x1a&.tweezer.internal.v1.LeaseJobsResponse\x12`\n\x0bRenewLeases\x12\'.tweezer.internal.v1.RenewLeasesRequest\x1a(.tweezer.internal.v1.RenewLeasesResponse\x12]\n\nFinishJobs\x12&.tweezer.internal.v1.FinishJobsRequest\x1a\'.tweezer.internal.v1.FinishJobsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'tweezer/internal/v1/lease_service.proto\x12\x13tweezer.internal.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa9\x01\n\x10LeaseJobsRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64\x65vice_types\x18\x02 \x03(\t\x12\x10\n\x08max_jobs\x18\x03 \x01(\x05\x12\'\n\x04wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0elease_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"F\n\x11LeaseJobsResponse\x12\x31\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32 .tweezer.internal.v1.LeasedBatch\"\x85\x02\n\x0bLeasedBatch\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65vice_type\x18\x02 \x01(\t\x12\x19\n\x0cprogram_hash\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\"\n\x15\x62\x61\x63kend_configuration\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x1f\n\x12\x63onfiguration_json\x18\x05 \x01(\tH\x02\x88\x01\x01\x12-\n\x06leases\x18\x06 \x03(\x0b\x32\x1d.tweezer.internal.v1.JobLeaseB\x0f\n\r_program_hashB\x18\n\x16_backend_configurationB\x15\n\x13_configuration_json\"\xe3\x01\n\x08JobLease\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\x04runs\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0evariables_json\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x19\n\x0cprogram_hash\x18\x07 \x01(\tH\x02\x88\x01\x01\x42\x07\n\x05_runsB\x11\n\x0f_variables_jsonB\x0f\n\r_program_hash\"\xbc\x01\n\x12RenewLeasesRequest\x12\x33\n\x08renewals\x18\x01 \x03(\x0b\x32!.tweezer.internal.v1.LeaseRenewal\x12\x31\n\x0elease_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rformer_tokens\x18\x04 \x03(\t\"/\n\x0cLeaseRenewal\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08progress\x18\x02 \x01(\x05\"*\n\x13RenewLeasesResponse\x12\x13\n\x0bstop_tokens\x18\x01 \x03(\t\"F\n\x11\x46inishJobsRequest\x12\x31\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1f.tweezer.internal.v1.JobOutcome\"\xa3\x02\n\nJobOutcome\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x06result\x18\x02 \x01(\x0cH\x00\x12\x11\n\x07\x66\x61ilure\x18\x03 \x01(\tH\x00\x12\x0e\n\x04lost\x18\x04 \x01(\tH\x00\x12/\n\x07stopped\x18\x05 \x01(\x0b\x32\x1c.tweezer.internal.v1.StoppedH\x00\x12\x31\n\x08released\x18\x06 \x01(\x0b\x32\x1d.tweezer.internal.v1.ReleasedH\x00\x12\x19\n\x0cslurm_job_id\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x1f\n\x12slurm_cluster_name\x18\x08 \x01(\tH\x02\x88\x01\x01\x42\t\n\x07outcomeB\x0f\n\r_slurm_job_idB\x15\n\x13_slurm_cluster_name\"\t\n\x07Stopped\"\n\n\x08Released\",\n\x12\x46inishJobsResponse\x12\x16\n\x0erefused_tokens\x18\x01 \x03(\t2\xab\x02\n\x0cLeaseService\x12Z\n\tLeaseJobs\x12%.tweezer.internal.v1.LeaseJobsRequest\x1a&.tweezer.internal.v1.LeaseJobsResponse\x12`\n\x0bRenewLeases\x12\'.tweezer.internal.v1.RenewLeasesRequest\x1a(.tweezer.internal.v1.RenewLeasesResponse\x12]\n\nFinishJobs\x12&.tweezer.internal.v1.FinishJobsRequest\x1a\'.tweezer.internal.v1.FinishJobsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,21 +42,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOBLEASE']._serialized_start=638
   _globals['_JOBLEASE']._serialized_end=865
   _globals['_RENEWLEASESREQUEST']._serialized_start=868
-  _globals['_RENEWLEASESREQUEST']._serialized_end=1033
-  _globals['_LEASERENEWAL']._serialized_start=1035
-  _globals['_LEASERENEWAL']._serialized_end=1082
-  _globals['_RENEWLEASESRESPONSE']._serialized_start=1084
-  _globals['_RENEWLEASESRESPONSE']._serialized_end=1126
-  _globals['_FINISHJOBSREQUEST']._serialized_start=1128
-  _globals['_FINISHJOBSREQUEST']._serialized_end=1198
-  _globals['_JOBOUTCOME']._serialized_start=1201
-  _globals['_JOBOUTCOME']._serialized_end=1492
-  _globals['_STOPPED']._serialized_start=1494
-  _globals['_STOPPED']._serialized_end=1503
-  _globals['_RELEASED']._serialized_start=1505
-  _globals['_RELEASED']._serialized_end=1515
-  _globals['_FINISHJOBSRESPONSE']._serialized_start=1517
-  _globals['_FINISHJOBSRESPONSE']._serialized_end=1561
-  _globals['_LEASESERVICE']._serialized_start=1564
-  _globals['_LEASESERVICE']._serialized_end=1863
+  _globals['_RENEWLEASESREQUEST']._serialized_end=1056
+  _globals['_LEASERENEWAL']._serialized_start=1058
+  _globals['_LEASERENEWAL']._serialized_end=1105
+  _globals['_RENEWLEASESRESPONSE']._serialized_start=1107
+  _globals['_RENEWLEASESRESPONSE']._serialized_end=1149
+  _globals['_FINISHJOBSREQUEST']._serialized_start=1151
+  _globals['_FINISHJOBSREQUEST']._serialized_end=1221
+  _globals['_JOBOUTCOME']._serialized_start=1224
+  _globals['_JOBOUTCOME']._serialized_end=1515
+  _globals['_STOPPED']._serialized_start=1517
+  _globals['_STOPPED']._serialized_end=1526
+  _globals['_RELEASED']._serialized_start=1528
+  _globals['_RELEASED']._serialized_end=1538
+  _globals['_FINISHJOBSRESPONSE']._serialized_start=1540
+  _globals['_FINISHJOBSRESPONSE']._serialized_end=1584
+  _globals['_LEASESERVICE']._serialized_start=1587
+  _globals['_LEASESERVICE']._serialized_end=1886
 # @@protoc_insertion_point(module_scope)

@@ -203,6 +203,7 @@ class RenewLeasesRequest(message.Message):
     RENEWALS_FIELD_NUMBER: builtins.int
     LEASE_DURATION_FIELD_NUMBER: builtins.int
     WAIT_FIELD_NUMBER: builtins.int
+    FORMER_TOKENS_FIELD_NUMBER: builtins.int
     @builtins.property
     def renewals(self) -> containers.RepeatedCompositeFieldContainer[LeaseRenewal]:
         """The leases to extend."""
@@ -217,16 +218,23 @@ class RenewLeasesRequest(message.Message):
         cancel reaches the worker through this within milliseconds.
         """
 
+    @builtins.property
+    def former_tokens(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """One token of each renewal that the worker no longer waits for: those that are still held are
+        answered. A call that its caller cancels would cost the caller memory for good.
+        """
+
     def __init__(
         self,
         *,
         renewals: abc.Iterable[LeaseRenewal] | None = ...,
         lease_duration: duration_pb2.Duration | None = ...,
         wait: duration_pb2.Duration | None = ...,
+        former_tokens: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["lease_duration", b"lease_duration", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["lease_duration", b"lease_duration", "renewals", b"renewals", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["former_tokens", b"former_tokens", "lease_duration", b"lease_duration", "renewals", b"renewals", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
