@@ -46,7 +46,8 @@ def demo(
 
 
 def _running(data_dir: Path) -> ConnectionFacts | None:
-    account, where = read_account(data_dir), endpoints.read(data_dir)
+    # In this order: a stack that starts for the first time makes the account before it serves.
+    where, account = endpoints.read(data_dir), read_account(data_dir)
     return connection_facts(account, where) if account and where else None
 
 

@@ -2,10 +2,14 @@
 
 import json
 import os
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from tweezer.cli import data_lock
+
+_RETRY: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +39,17 @@ def remove(data_dir: Path) -> None:
 
 
 def read(data_dir: Path) -> Endpoints | None:
-    """Returns where the stack of the folder listens, or None when none runs."""
-    if not data_lock.is_held(data_dir):
-        return None  # a file that is there was left by a stack that was killed
-    try:
-        return Endpoints(**json.loads(_path(data_dir).read_text()))
-    except FileNotFoundError:
-        return None  # it is starting, or stopping
+    """Returns where the stack of the folder listens, or None when none runs.
+
+    Waits for a stack that starts until it serves, and for one that stops until it is gone.
+    """
+    # Nothing tells of a lock that is given up, nor of a new file on every system: one has to look.
+    while data_lock.is_held(data_dir):
+        try:
+            return Endpoints(**json.loads(_path(data_dir).read_text()))
+        except FileNotFoundError:
+            time.sleep(_RETRY)
+    return None  # a file that is there was left by a stack that was killed
 
 
 def _path(data_dir: Path) -> Path:

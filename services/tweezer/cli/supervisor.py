@@ -124,7 +124,8 @@ class Supervisor:
             child.terminate()
             if await self._ends_in_time(child, force):
                 return
-            self._say(f"{name} does not stop: killing it")
+            if not force.is_set():
+                self._say(f"{name} does not stop: killing it")
         child.kill()
         await child.ended()
 

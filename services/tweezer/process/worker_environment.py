@@ -4,6 +4,7 @@ Programs are only ever parsed. This is for the day on which a parser has a hole.
 """
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
@@ -32,31 +33,38 @@ _NEEDED_PREFIXES: Final = ("LC_", "PYTHON", "OMP_", "OPENBLAS_", "MKL_", "NUMBA_
 #: Open files and sockets a worker may have; shared libraries need none once they are loaded.
 _MOST_FILES: Final = 256
 
+#: Held by who hides something: another would show again what must still be hidden.
+_HIDING: Final = threading.Lock()
+
 
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Returns what of an environment a worker gets."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if name in _NEEDED or name.startswith(_NEEDED_PREFIXES)
-    }
+    return {name: value for name, value in environment.items() if _is_needed(name)}
+
+
+def _is_needed(name: str) -> bool:
+    return name in _NEEDED or name.startswith(_NEEDED_PREFIXES)
 
 
 @contextmanager
 def only_worker_environment() -> Iterator[None]:
-    """Leaves this process no more than a worker gets, while it starts one.
+    """Hides from the processes that this one starts meanwhile what a worker does not get.
 
     A process that is started by exec can always read what it was started with, so that forgetting
-    it there would be too late.
+    it there would be too late. What this process itself reads, `os.environ`, stays whole: workers
+    are started in a thread, while others go on.
     """
-    whole = dict(os.environ)
-    kept = worker_environment(whole)
-    for name in whole.keys() - kept.keys():
-        del os.environ[name]
-    try:
-        yield
-    finally:
-        os.environ.update(whole)
+    with _HIDING:
+        # By name: another thread may delete a variable between its name and its value.
+        hidden = [name for name in os.environ if not _is_needed(name)]
+        for name in hidden:
+            os.unsetenv(name)
+        try:
+            yield
+        finally:
+            for name in hidden:
+                if (value := os.environ.get(name)) is not None:
+                    os.putenv(name, value)
 
 
 def confine() -> None:

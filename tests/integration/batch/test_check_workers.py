@@ -84,6 +84,21 @@ async def test_a_process_that_starts_is_asked_nothing_before_it_is_ready(sequenc
         workers.close()
 
 
+# By a thread: if checks waited for ever, so would the end of the test.
+@pytest.mark.timeout(120, method="thread")
+async def test_checks_that_come_in_before_the_start(sequences):
+    """As when a service takes calls again and is not up yet."""
+    workers = CheckWorkers(2, WorkerLimits(512 * 1024**2, cpu_s=5), max_waiting=10)
+    try:
+        calls = [asyncio.ensure_future(inspect(workers, sequences.plain)) for _ in range(3)]
+        await asyncio.sleep(0)  # they are under way
+        workers.start()
+        assert [facts["atoms"] for facts in await asyncio.gather(*calls)] == [4] * 3
+        assert len(workers.process_ids) == 2
+    finally:
+        workers.close()
+
+
 async def test_after_the_end_there_are_no_checks(sequences):
     workers = CheckWorkers(1, WorkerLimits(512 * 1024**2, cpu_s=2), max_waiting=10)
     workers.start()

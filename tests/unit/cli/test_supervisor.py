@@ -206,6 +206,7 @@ async def test_force_kills_without_waiting_for_the_grace_time(recorder):
     stopping = asyncio.create_task(supervisor.stop(force))
     force.set()
     await asyncio.wait_for(stopping, 30)
+    assert recorder.said == []  # it was given no time to stop
     assert ends(recorder.process_id("a"))
 
 

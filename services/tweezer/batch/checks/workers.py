@@ -40,21 +40,23 @@ class WorkerLimits:
 class CheckWorkers:
     """Some checking processes, each with a thread that waits for its answers.
 
-    They are started by `start` and take a second or two to import Pulser; checks that come in
-    before then wait.
+    They are started by `start`, or by the first check if that comes in before, and take a second or
+    two to import Pulser; checks wait meanwhile.
     """
 
     def __init__(self, count: int, limits: WorkerLimits, max_waiting: int) -> None:
         self._workers = [_Worker(limits) for _ in range(count)]
         # Last in, first out: the process that was used last has the most in its caches.
         self._idle: LifoQueue[_Worker] = LifoQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="check")
         self._capacity, self._under_way = count + max_waiting, 0
 
     def start(self) -> None:
         """Starts the processes, without waiting for them."""
         for worker in self._workers:
-            self._threads.submit(self._start, worker).add_done_callback(_log_failure)
+            self._threads.submit(worker.start).add_done_callback(_log_failure)
 
     async def ask(self, check: str, **arguments: Any) -> dict[str, Any]:
         """Returns the outcome of a check, or raises Refused."""
@@ -68,15 +70,10 @@ class CheckWorkers:
         finally:
             self._under_way -= 1
 
-    def _start(self, worker: "_Worker") -> None:
-        try:
-            worker.start()
-        finally:
-            self._idle.put(worker)  # whoever takes one that did not start, tries again
-
     def _ask(self, check: str, arguments: dict[str, Any]) -> dict[str, Any]:
         request = orjson.dumps({"check": check, "arguments": arguments})
-        worker = self._idle.get()
+        # There is one for each thread: nobody waits here.
+        worker = self._idle.get_nowait()
         try:
             answer = orjson.loads(worker.ask(request))
         finally:
@@ -114,6 +111,7 @@ class _Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._lock, self._closed = threading.Lock(), False
+        self._in_use = threading.Lock()  # by whoever starts it, or asks it
 
     @property
     def process_id(self) -> int | None:
@@ -122,26 +120,21 @@ class _Worker:
 
     def start(self) -> None:
         """Starts the process unless it runs, and waits until it is ready."""
-        if self._connection is not None:
-            return
-        self._connection = self._spawn()
-        try:
-            self._connection.recv_bytes()  # READY
-        except EOFError:
-            code = self._bury()
-            raise WorkerFailed(f"it ended with {code} before it was ready") from None
+        with self._in_use:
+            self._ensure_started()
 
     def ask(self, request: bytes) -> bytes:
         """Returns the answer to a request, or raises Refused when the process dies of it."""
-        for _ in range(_ATTEMPTS):
-            self.start()
-            try:
-                assert self._connection is not None
-                self._connection.send_bytes(request)
-                return self._connection.recv_bytes()
-            except (EOFError, OSError):
-                if self._bury() == -signal.SIGXCPU:
-                    raise Refused("takes longer to check than a check may take") from None
+        with self._in_use:
+            for _ in range(_ATTEMPTS):
+                self._ensure_started()
+                try:
+                    assert self._connection is not None
+                    self._connection.send_bytes(request)
+                    return self._connection.recv_bytes()
+                except (EOFError, OSError):
+                    if self._bury() == -signal.SIGXCPU:
+                        raise Refused("takes longer to check than a check may take") from None
         raise Refused("could not be checked: the process that did it died")
 
     def close(self) -> None:
@@ -151,6 +144,16 @@ class _Worker:
             if self._process is not None:
                 self._process.kill()
                 self._process.wait()
+
+    def _ensure_started(self) -> None:
+        if self._connection is not None:
+            return
+        self._connection = self._spawn()
+        try:
+            self._connection.recv_bytes()  # READY
+        except EOFError:
+            code = self._bury()
+            raise WorkerFailed(f"it ended with {code} before it was ready") from None
 
     def _spawn(self) -> Connection:
         with self._lock:
