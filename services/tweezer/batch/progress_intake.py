@@ -36,7 +36,8 @@ class ProgressIntake:
             return apply_reports(connection, reports, now)
 
         applied = await self._database.write(apply)
-        self._changes.announce(applied.changed_batch_ids)
+        if applied.changed_batch_ids:
+            self._changes.announce(applied.changed_batch_ids)
         return applied.unknown_batch_ids
 
 

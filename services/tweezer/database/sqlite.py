@@ -9,14 +9,14 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from tweezer.database.bell import Hearing
 from tweezer.database.sqlite_connection import KeptConnection
-from tweezer.database.sqlite_writer import BUSY_TIMEOUT_MS, Writer
+from tweezer.database.sqlite_writer import BEGIN, BUSY_TIMEOUT_MS, Writer
 from tweezer.database.trouble import DatabaseUnavailable, trouble_told
 
 T = TypeVar("T")
@@ -25,15 +25,29 @@ T = TypeVar("T")
 #: lose them and costs a flush of the disk for each commit.
 Synchronous = Literal["NORMAL", "FULL"]
 
+_AUTOCOMMIT: Final = "AUTOCOMMIT"
+
 
 def create_sqlite_engine(path: Path, synchronous: Synchronous = "NORMAL") -> Engine:
     """Returns an engine whose transactions begin as writers (BEGIN IMMEDIATE)."""
+    engine = _create_engine(path, synchronous)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") != _AUTOCOMMIT:
+            connection.exec_driver_sql(BEGIN)
+
+    return engine
+
+
+def _create_engine(path: Path, synchronous: Synchronous) -> Engine:
+    """Returns an engine whose transactions are not known to SQLite before BEGIN is sent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _: Any) -> None:
-        # The driver must not open transactions of its own: `begin` below does it.
+        # The driver must not open transactions of its own.
         connection.isolation_level = None
         for pragma in (
             f"busy_timeout = {BUSY_TIMEOUT_MS}",
@@ -44,11 +58,6 @@ def create_sqlite_engine(path: Path, synchronous: Synchronous = "NORMAL") -> Eng
         ):
             connection.execute(f"PRAGMA {pragma}")
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        if not connection.get_execution_options().get("read_only"):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
     return engine
 
 
@@ -56,7 +65,8 @@ class SqliteDatabase:
     """A Database in a file."""
 
     def __init__(self, path: Path, synchronous: Synchronous = "NORMAL") -> None:
-        self._engine = create_sqlite_engine(path, synchronous)
+        # An engine that listens to `begin` takes a fifth longer for every statement.
+        self._engine = _create_engine(path, synchronous)
         self._writer = Writer(KeptConnection(path, self._engine.connect))
         self._scanner = _Scanner(KeptConnection(path, lambda: _open_reader(self._engine)))
         self._reader = _open_reader(self._engine)
@@ -88,7 +98,7 @@ class SqliteDatabase:
 
 def _open_reader(engine: Engine) -> Connection:
     # In AUTOCOMMIT each statement sees the newest commit and no transaction stays open.
-    return engine.connect().execution_options(isolation_level="AUTOCOMMIT", read_only=True)
+    return engine.connect().execution_options(isolation_level=_AUTOCOMMIT)
 
 
 class _Scanner:

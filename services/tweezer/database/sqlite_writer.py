@@ -21,6 +21,9 @@ from tweezer.database.trouble import DatabaseUnavailable, trouble, trouble_told
 
 T = TypeVar("T")
 
+#: What begins a transaction that will write: it waits for the lock, and not in its middle.
+BEGIN: Final = "BEGIN IMMEDIATE"
+
 #: How long a statement waits for another process's write lock, in milliseconds.
 BUSY_TIMEOUT_MS: Final = 10_000
 
@@ -94,6 +97,7 @@ class Writer:
     def _commit(self, changes: Sequence[_Change]) -> None:
         connection = self._kept.get()
         with _patience(connection, changes[0].since), connection.begin():
+            connection.exec_driver_sql(BEGIN)
             if len(changes) == 1:
                 changes[0].result = changes[0].work(connection)
                 return
@@ -137,7 +141,7 @@ def _patience(connection: Connection, since: float) -> Iterator[None]:
     if waited_ms < _NOTICED_MS:
         yield
         return
-    # Through SQLAlchemy the statement would begin a transaction, hence wait for the lock.
+    # Through SQLAlchemy the statement would begin a transaction.
     driver: Any = connection.connection.driver_connection
     driver.execute(f"PRAGMA busy_timeout = {max(BUSY_TIMEOUT_MS - waited_ms, _NOTICED_MS)}")
     try:

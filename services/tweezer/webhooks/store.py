@@ -65,6 +65,7 @@ class Deliveries:
             .where(table.c.next_attempt_at.is_not(None))
             .group_by(table.c.target)
         )
+        self._first = select(table.c.seq).where(table.c.next_attempt_at.is_not(None)).limit(1)
 
     def add(self, connection: Connection, announcements: Iterable[Announcement], now: int) -> int:
         """Stores messages, due at once; returns how many."""
@@ -75,9 +76,7 @@ class Deliveries:
 
     def waits(self, connection: Connection) -> bool:
         """Says whether any message is to be sent, now or later."""
-        columns = self._table.c
-        first = select(columns.seq).where(columns.next_attempt_at.is_not(None)).limit(1)
-        return connection.execute(first).first() is not None
+        return connection.execute(self._first).first() is not None
 
     def count_waiting(self, connection: Connection) -> int:
         """Returns how many messages are to be sent, now or later."""

@@ -191,8 +191,7 @@ async def test_whatever_happens_a_far_page_is_the_plain_one(
 def reader(tables) -> Iterator[Connection]:
     """A connection whose statements each see the newest commit, as those of a database."""
     engine = create_engine_of(tables.url)
-    options = {"isolation_level": "AUTOCOMMIT", "read_only": True}
-    with engine.connect().execution_options(**options) as connection:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         yield connection
     engine.dispose()
 
