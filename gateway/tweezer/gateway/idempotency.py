@@ -10,6 +10,7 @@ from starlette.requests import Request
 from tweezer.gateway.calls import call, seconds_left
 from tweezer.gateway.problems import invalid
 from tweezer.process.backoff import Backoff
+from tweezer.process.channels import REPEATED_AFTER
 
 HEADER: Final = "Idempotency-Key"
 
@@ -68,7 +69,7 @@ async def call_once(
                     ["header", HEADER], "this name was given to another request", "conflict"
                 ) from error
             wait_s = backoff.wait_s()
-            if error.code() is not grpc.StatusCode.UNAVAILABLE or seconds_left(request) < wait_s:
+            if error.code() not in REPEATED_AFTER or seconds_left(request) < wait_s:
                 raise
             await asyncio.sleep(wait_s)
 

@@ -11,7 +11,7 @@ from google.protobuf.descriptor import FileDescriptor
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from tweezer.gateway.settings import GatewaySettings
-from tweezer.process.channels import LOAD_BALANCING, channel_options, open_channel
+from tweezer.process.channels import LOAD_BALANCING, REPEATED_AFTER, channel_options, open_channel
 from tweezer.v1 import (
     account_service_pb2,
     batch_service_pb2,
@@ -87,7 +87,7 @@ def _service_config() -> str:
                         "initialBackoff": "0.1s",
                         "maxBackoff": "1s",
                         "backoffMultiplier": 2,
-                        "retryableStatusCodes": ["UNAVAILABLE"],
+                        "retryableStatusCodes": [code.name for code in REPEATED_AFTER],
                     },
                 }
             ],

@@ -17,6 +17,10 @@ from tweezer.process.tls import Mutual
 #: and to those only that are there.
 LOAD_BALANCING: Final[dict[str, Any]] = {"loadBalancingConfig": [{"round_robin": {}}]}
 
+#: What a call that may be made again is made again after: the service is away, or it stops and
+#: cancels the calls that it has not begun to serve.
+REPEATED_AFTER: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
 #: The option with the name that certificates must have, in place of the host of the address.
 _SERVER_NAME: Final = "grpc.default_authority"
 

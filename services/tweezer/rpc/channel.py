@@ -9,6 +9,7 @@ import grpc
 from tweezer.process import propagation
 from tweezer.process.channels import (
     LOAD_BALANCING,
+    REPEATED_AFTER,
     channel_options,
     open_channel,
     open_mutual_channel,
@@ -32,7 +33,7 @@ _SERVICE_CONFIG: Final = json.dumps(
                     "initialBackoff": "0.05s",
                     "maxBackoff": "1s",
                     "backoffMultiplier": 3,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
+                    "retryableStatusCodes": [code.name for code in REPEATED_AFTER],
                 },
             }
         ],

@@ -141,16 +141,18 @@ async def test_a_service_that_is_away_is_503_in_json(client, batch_server):
     assert "127.0.0.1" not in response.text
 
 
-async def test_reads_outlast_a_short_absence_of_a_service(client, services, fails):
-    answers = iter([fails(grpc.StatusCode.UNAVAILABLE, "restarting"), services.answers["GetBatch"]])
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
+async def test_reads_outlast_a_short_absence_of_a_service(client, services, fails, code):
+    answers = iter([fails(code, "restarting"), services.answers["GetBatch"]])
     services.answers["GetBatch"] = lambda _: next(answers)
 
     assert (await client.get(GET)).status_code == 200
     assert [call.method for call in services.calls] == ["GetBatch", "GetBatch"]
 
 
-async def test_writes_are_never_repeated(client, services, fails):
-    services.answers["CreateBatch"] = fails(grpc.StatusCode.UNAVAILABLE, "restarting")
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
+async def test_writes_are_never_repeated(client, services, fails, code):
+    services.answers["CreateBatch"] = fails(code, "restarting")
 
     response = await client.post("/api/v1/batches", json={"project_id": PROJECT})
 

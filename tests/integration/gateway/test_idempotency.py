@@ -78,7 +78,8 @@ async def test_the_name_of_another_request_is_refused(post, services, path, body
 @making
 async def test_a_named_request_outlasts_a_short_absence(post, services, fails, path, body, rpc):
     away = fails(grpc.StatusCode.UNAVAILABLE, "restarting")
-    answers = iter([away, away, services.answers[rpc]])
+    stops = fails(grpc.StatusCode.CANCELLED, "stopping")
+    answers = iter([stops, away, services.answers[rpc]])
     services.answers[rpc] = lambda _: next(answers)
 
     assert (await post(path, body, "once")).status_code == 200

@@ -1,10 +1,20 @@
 """Two servers behind one address: each gets its share, and one alone gets all of it."""
 
 from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
 
 from tweezer.internal.v1 import program_service_pb2 as program
-from tweezer.internal.v1.program_service_pb2_grpc import ProgramServiceStub
+from tweezer.internal.v1.program_service_pb2_grpc import (
+    ProgramServiceServicer,
+    ProgramServiceStub,
+    add_ProgramServiceServicer_to_server,
+)
 from tweezer.rpc.channel import open_service_channel
+from tweezer.rpc.settings import RpcSettings
 
 
 def count(peer, name: str, calls: Counter[str]) -> None:
@@ -41,3 +51,31 @@ async def test_connections_are_renewed_now_and_then_and_no_call_is_lost(run_peer
     async with run_peer(connection_life_s=0.05) as peer:
         while len(peer.handlers.connections) < 4:
             await peer.call_inside()
+
+
+class Stopping(ProgramServiceServicer):
+    """Refuses the first calls as a server does that is about to stop."""
+
+    def __init__(self, code: grpc.StatusCode) -> None:
+        self.code, self.left, self.calls = code, 2, 0
+
+    async def GetProgram(self, request: Any, context: Any) -> program.GetProgramResponse:
+        self.calls += 1
+        if self.left:
+            self.left -= 1
+            await context.abort(self.code, "stopping")
+        return program.GetProgramResponse(sequence="s")
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
+async def test_calls_that_a_stopping_server_turns_away_are_made_again(
+    tmp_path: Path, code: grpc.StatusCode
+) -> None:
+    server, servicer = grpc.aio.server(), Stopping(code)
+    add_ProgramServiceServicer_to_server(servicer, server)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    async with open_service_channel(RpcSettings(data_dir=tmp_path), address) as channel:
+        answer = await ProgramServiceStub(channel).GetProgram(program.GetProgramRequest())
+    assert (answer.sequence, servicer.calls) == ("s", 3)
+    await server.stop(None)
