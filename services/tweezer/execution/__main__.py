@@ -1,18 +1,21 @@
-"""Runs the execution service: `python -m tweezer.execution`."""
+"""`python -m tweezer.execution` runs the execution service."""
 
+import gc
 import sys
-
-from tweezer.execution.emulators.registry import EMULATORS
-from tweezer.execution.engines.fork_origin import begin_imports
-from tweezer.execution.settings import ExecutionSettings
 
 
 def main() -> int:
     """Runs the process and returns its exit code."""
+    # The collector finds nothing in what imports leave; `run_process` turns it on again.
+    gc.disable()
+    from tweezer.execution.emulators.registry import EMULATORS
+    from tweezer.execution.engines.fork_origin import begin_imports
+    from tweezer.execution.settings import ExecutionSettings
+
     settings = ExecutionSettings()
     if settings.execution_engine == "local":
         begin_imports({device: EMULATORS[device] for device in settings.execution_device_types})
-    # Not at the top: imported while the process that workers are forked from imports Pulser.
+    # Imported while the process that workers are forked from imports Pulser.
     from tweezer.execution.service import serve
     from tweezer.process.run import run_process
 

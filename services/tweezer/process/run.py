@@ -34,13 +34,15 @@ def run_process(name: str, settings: ProcessSettings, serve: Serve) -> int:
     """Runs `serve` until it returns and returns the exit code.
 
     `serve` gets an event that is set when the process should stop: on SIGINT, on SIGTERM, and,
-    where the settings say so, when standard input closes.
+    where the settings say so, when standard input closes. The collector of garbage, which processes
+    turn off while they import, is on afterwards.
     """
     configure_logging(name, settings)
     # What is imported stays for good. The collector need not look at it again and again, nor after
     # every few calls at what they have left.
     gc.freeze()
     gc.set_threshold(5_000, 20, 20)
+    gc.enable()
     try:
         loop_factory = asyncio.new_event_loop if uvloop is None else uvloop.new_event_loop
         with asyncio.Runner(loop_factory=loop_factory) as runner:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, gc, sys
 from tweezer.process.run import StartFailed, background, run_process
 from tweezer.process.settings import ProcessSettings
 
@@ -27,10 +27,11 @@ async def serve(stop):
         raise StartFailed("the port is taken")
     second = {"die": die, "end": end}.get(sys.argv[1], idle)
     async with background(first=idle(), second=second()):
-        print("ready", flush=True)
+        print("ready" if gc.isenabled() else "without a collector", flush=True)
         await stop.wait()
     print("stopped", flush=True)
 
+gc.disable()  # as our processes do while they import
 sys.exit(run_process("test", ProcessSettings(), serve))
 """
 
