@@ -11,7 +11,12 @@ from tweezer.batch.intent_loop import IntentLoop
 from tweezer.batch.limits import Limits
 from tweezer.batch.new_batch import NewBatch, Owner, make_batch, make_repetition
 from tweezer.batch.new_jobs import NewJobs, checked_job, enqueue_request
-from tweezer.batch.store.additions import commit_addition, require_room, reserve_orders
+from tweezer.batch.store.additions import (
+    commit_addition,
+    require_open,
+    require_room,
+    reserve_orders,
+)
 from tweezer.batch.store.create import create_batch
 from tweezer.batch.store.loads import Load, require_capacity
 from tweezer.batch.store.requests import NamedRequest
@@ -86,7 +91,7 @@ class TakingIn:
         new = NewJobs(
             batch, checked.device.exclusive, new_addition_id(), first_order, checked.jobs, now
         )
-        await self._queue.EnqueueJobs(enqueue_request(new, load.sequence_bytes))
+        await self._hold(new, load)
         crash_point("batch.add.enqueued")
         try:
             await self._database.write(
@@ -120,6 +125,15 @@ class TakingIn:
             batch, sequence, jobs, owner, self._clock(), exclusive=device.exclusive
         )
         return await self._store(new, load, named)
+
+    async def _hold(self, new: NewJobs, load: Load) -> None:
+        try:
+            await self._queue.EnqueueJobs(enqueue_request(new, load.sequence_bytes))
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+                # The intent that closes the batch was there first.
+                await self._database.read(lambda c: require_open(c, new.batch.id))
+            raise
 
     async def _jobs_of(self, batch_id: str, wanted: JobFilter) -> Sequence[QueuedJob]:
         request = ListBatchJobsRequest(batch_id=batch_id, filter=wanted)

@@ -10,7 +10,7 @@ from tweezer.job.conversion import ORIGIN_OF, progress_message, queued_job_messa
 from tweezer.job.forgetting import Forgetting
 from tweezer.job.ids import all_canonical, canonical
 from tweezer.job.queueing import Queueing
-from tweezer.job.store.enqueue import Addition, NewBatch, NewJob, OrderTaken
+from tweezer.job.store.enqueue import Addition, BatchClosed, NewBatch, NewJob, OrderTaken
 from tweezer.job.store.intents import Intent
 from tweezer.rpc.context import Context
 from tweezer.rpc.errors import InvalidInput, NotAllowedNow
@@ -40,6 +40,8 @@ class QueueServicer(QueueServiceServicer):
             raise NotAllowedNow(
                 f"batch {addition.batch.id} has other jobs of the same creation order"
             ) from None
+        except BatchClosed:
+            raise NotAllowedNow(f"batch {addition.batch.id} is closed") from None
         return pb.EnqueueJobsResponse()
 
     async def ApplyIntents(

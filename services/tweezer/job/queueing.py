@@ -69,6 +69,8 @@ class Queueing:
             # Committed there, but not here: a database was lost or restored. The other intents
             # must not wait for a person who looks into it.
             log.error("committed jobs are not stored", additions=applied.missing_additions)
+        if applied.in_doubt:
+            self._signals.addition_check.look()
         return applied.progress
 
     async def pause_devices(self, paused: Collection[str]) -> None:

@@ -22,7 +22,8 @@ class Reading:
     a batch must see all its jobs at once, although the intent that releases them may still be on
     its way, and nothing here tells a job that is committed from one that is about to be. So a list
     may show a job a moment before its batch is there; if the call that adds it is interrupted, the
-    job is dropped soon after. Nobody can name such a job: identifiers become known with the answer.
+    job is dropped soon after, at the latest a moment after its batch was closed. Nobody can name
+    such a job: identifiers become known with the answer.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:

@@ -111,7 +111,20 @@ class Customers:
                 await asyncio.sleep(0.3)  # the client's pause between attempts
         if status not in account.statuses:
             self.complaints.append(f"{batch_id} ended as {status}, not {account.statuses}")
-        account.jobs = await self.jobs(batch_id)
+        account.jobs = await self._final_jobs(batch_id)
+
+    async def _final_jobs(self, batch_id: str) -> dict[str, dict[str, Any]]:
+        """Returns the jobs of a batch that has ended, as soon as JobService knows of the end.
+
+        Until then it may list jobs of a call that was interrupted.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            jobs = await self.jobs(batch_id)
+            if all(job["status"] in _FINAL for job in jobs.values()):
+                return jobs
+            assert time.monotonic() < deadline, f"{batch_id} has ended, and a job of it has not"
+            await asyncio.sleep(0.3)  # the client's pause between attempts
 
     async def _statuses(self, batch_id: str) -> AsyncIterator[str]:
         async with self._api.stream("GET", f"/api/v1/batches/{batch_id}/events") as events:

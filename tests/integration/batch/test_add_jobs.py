@@ -175,23 +175,50 @@ async def test_a_closed_batch_takes_no_jobs(create, add, close):
     assert details == f"batch {batch_id} is closed: no jobs can be added"
 
 
+@pytest.fixture
+def add_while_closing(place, add, close):
+    """Adds a job; the batch is closed while JobService stores it, or is about to refuse it."""
+
+    async def call(batch_id):
+        place.queue.entered.clear()
+        place.queue.may_answer.clear()
+        adding = asyncio.ensure_future(add(batch_id))
+        await asyncio.wait_for(place.queue.entered.wait(), 60)
+        await close(batch_id)
+        place.queue.may_answer.set()
+        return await refusal(grpc.StatusCode.FAILED_PRECONDITION, adding)
+
+    return call
+
+
 async def test_a_batch_that_is_closed_while_jobs_are_added_lacks_them(
-    place, stubs, create, add, close, read
+    place, stubs, create, add_while_closing, read
 ):
     batch_id = (await create(jobs=1, open=True)).batch.id
-    place.queue.entered.clear()
-    place.queue.may_answer.clear()
-    call = asyncio.ensure_future(add(batch_id))
-    await asyncio.wait_for(place.queue.entered.wait(), 60)
-    await close(batch_id)
-    place.queue.may_answer.set()
-    await refusal(grpc.StatusCode.FAILED_PRECONDITION, call)
+    await add_while_closing(batch_id)
     assert (await read(batch_id)).jobs_count == 1
     addition_id = place.queue.enqueued[1].addition_id
     resolved = await stubs.progress.ResolveAdditions(
         ResolveAdditionsRequest(addition_ids=[addition_id])
     )
     assert resolved.unknown_addition_ids == [addition_id]
+
+
+async def test_jobs_that_jobservice_refuses_because_the_batch_was_closed(
+    place, create, add_while_closing
+):
+    batch_id = (await create(jobs=1, open=True)).batch.id
+    place.queue.refuse_enqueue = grpc.StatusCode.FAILED_PRECONDITION
+    details = await add_while_closing(batch_id)
+    assert details == f"batch {batch_id} is closed: no jobs can be added"
+
+
+async def test_jobs_that_jobservice_refuses_to_an_open_batch_are_a_fault_of_ours(
+    place, create, add
+):
+    batch_id = (await create(jobs=1, open=True)).batch.id
+    place.queue.refuse_enqueue = grpc.StatusCode.FAILED_PRECONDITION
+    await refusal(grpc.StatusCode.INTERNAL, add(batch_id))
 
 
 async def test_closing_ends_a_batch_whose_jobs_are_final(create, close, report):

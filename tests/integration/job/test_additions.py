@@ -1,5 +1,8 @@
 """Additions that nobody committed are dropped; those that were are kept until they are released."""
 
+import uuid
+
+from tweezer.internal.v1 import queue_service_pb2 as queue_pb
 from tweezer.job.store import additions
 
 
@@ -78,6 +81,30 @@ async def test_a_call_that_is_interrupted_is_cleaned_up_in_time(
 
         await batch_side.until(was_asked_and_then_not)
         assert tables.rows("SELECT id FROM queued_addition") == [{"id": kept.id}]
+
+
+async def test_what_an_interrupted_call_has_left_goes_when_its_batch_is_closed(
+    process, batch_side
+) -> None:
+    mine = await process.enqueue(1)
+    await process.intend(mine.batch.id, 1, [mine.addition_id], open=True)
+    orphan, kept = [
+        await process.enqueue(
+            [queue_pb.QueuedJob(id=str(uuid.uuid4()), creation_order=order)],
+            batch_id=mine.batch.id,
+        )
+        for order in (1, 2)
+    ]
+    batch_side.committed.add(kept.addition_id)
+    await process.intend(mine.batch.id, 2)
+    await process.until_none(f"queued_addition WHERE id = '{orphan.addition_id}'")
+    assert [sorted(asked) for asked in batch_side.asked] == [
+        sorted([orphan.addition_id, kept.addition_id])
+    ]
+    # What BatchService knows is kept, whatever the intent has named.
+    left = process.rows("SELECT id FROM queued_addition ORDER BY seq")
+    assert left == [(mine.addition_id,), (kept.addition_id,)]
+    assert process.rows("SELECT pending FROM queued_batch") == [(2,)]
 
 
 async def test_a_question_that_fails_is_asked_again(run_jobs, tables, batch_side) -> None:

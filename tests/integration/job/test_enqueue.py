@@ -1,5 +1,6 @@
 """Storing additions: once, held, and in the order of the queue."""
 
+import uuid
 from dataclasses import replace
 
 import grpc
@@ -7,7 +8,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from tweezer.internal.v1 import queue_service_pb2 as queue_pb
-from tweezer.job.store.enqueue import OrderTaken
+from tweezer.job.store.enqueue import BatchClosed, OrderTaken
 
 
 def test_jobs_are_stored_held(tables) -> None:
@@ -43,6 +44,26 @@ def test_another_addition_cannot_take_the_same_order(tables) -> None:
         tables.enqueue(tables.addition(2, batch_id=first.batch.id, first_order=1))
     assert tables.rows("SELECT pending FROM queued_batch") == [{"pending": 2}]
     assert len(tables.rows("SELECT 1 FROM queued_addition")) == 1
+
+
+def test_a_batch_that_is_closed_takes_no_other_addition(tables) -> None:
+    first = tables.enqueue(tables.addition(2))
+    tables.intend(first.batch.id, 1, first.id, open=False)
+    with pytest.raises(BatchClosed):
+        tables.enqueue(tables.addition(1, batch_id=first.batch.id, first_order=2))
+    tables.enqueue(first)  # the same once more
+    assert tables.rows("SELECT pending FROM queued_batch") == [{"pending": 2}]
+    assert len(tables.rows("SELECT 1 FROM queued_addition")) == 1
+
+
+async def test_who_adds_to_a_closed_batch_is_told(process) -> None:
+    added = await process.add(1)
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await process.enqueue(
+            [queue_pb.QueuedJob(id=str(uuid.uuid4()), creation_order=1)], batch_id=added.batch.id
+        )
+    assert failed.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert failed.value.details() == f"batch {added.batch.id} is closed"
 
 
 def test_all_of_an_addition_is_stored_or_nothing(tables) -> None:

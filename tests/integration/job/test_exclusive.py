@@ -131,18 +131,19 @@ async def test_a_batch_whose_last_job_is_cancelled_leaves_the_device(process, me
     assert (await task).job_id == other.jobs[0].id
 
 
-async def test_jobs_that_were_never_committed_do_not_keep_the_device(run_jobs) -> None:
-    async with run_jobs(addition_grace_s=1) as process:
-        mine, other = await add(process), await add(process)
-        running = await lease(process)
-        await process.enqueue(
-            [{"id": str(uuid.uuid4()), "creation_order": 1}],
-            batch_id=mine.batch.id,
-            device_type=QPU,
-            exclusive=True,
-        )
-        await process.finish(running.token, result=b"{}")
-        assert (await lease(process, wait=60)).job_id == other.jobs[0].id
+async def test_jobs_that_were_never_committed_do_not_keep_the_device(process) -> None:
+    mine, other = await add(process, is_open=True), await add(process)
+    running = await lease(process)
+    await process.enqueue(
+        [{"id": str(uuid.uuid4()), "creation_order": 1}],
+        batch_id=mine.batch.id,
+        device_type=QPU,
+        exclusive=True,
+    )
+    await process.finish(running.token, result=b"{}")
+    caller = await waiting(process)
+    await process.intend(mine.batch.id, 2)
+    assert (await caller).job_id == other.jobs[0].id
 
 
 async def test_a_job_that_is_given_back_is_next_again(process) -> None:

@@ -2,8 +2,10 @@
 
 import uuid
 
+import pytest
+
 from tweezer.internal.v1 import queue_service_pb2 as pb
-from tweezer.job.store import intents, leases
+from tweezer.job.store import additions, intents, leases
 from tweezer.job.store.intents import Intent
 from tweezer.lifecycle import JobCounts
 
@@ -91,11 +93,33 @@ def test_cancelling_ends_what_waits_and_stops_what_runs(tables) -> None:
     ]
 
 
-def test_cancelling_leaves_held_jobs_alone(tables) -> None:
-    first = tables.add(1)
-    tables.enqueue(tables.addition(2, batch_id=first.batch.id, first_order=1))
-    tables.intend(first.batch.id, 2, cancelled=True)
-    assert statuses(tables) == {"CANCELED": 1, "PENDING": 2}
+def due(tables, now: int = 1_000) -> list[str]:
+    return tables(lambda c: additions.due(c, now))
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_what_is_still_held_of_a_batch_that_is_closed_is_asked_about_at_once(
+    tables, cancelled: bool
+) -> None:
+    first = tables.add(1, check_at=5_000)
+    late = tables.enqueue(
+        tables.addition(2, batch_id=first.batch.id, first_order=1, check_at=5_000)
+    )
+    other = tables.enqueue(tables.addition(1, check_at=5_000))
+    assert not tables.intend(other.batch.id, 1).in_doubt
+    assert due(tables) == []
+    assert tables.intend(first.batch.id, 2, open=False, cancelled=cancelled).in_doubt
+    assert due(tables) == [late.id]
+    ended = "CANCELED" if cancelled else "PENDING"
+    jobs = [row["status"] for row in tables.rows("SELECT status FROM job ORDER BY seq")]
+    assert jobs == [ended, "PENDING", "PENDING", "PENDING"]
+
+
+def test_what_the_closing_intent_names_is_in_no_doubt(tables) -> None:
+    first = tables.enqueue(tables.addition(1))
+    second = tables.enqueue(tables.addition(2, batch_id=first.batch.id, first_order=1))
+    assert not tables.intend(first.batch.id, 3, first.id, second.id, open=False).in_doubt
+    assert ready(tables) == 3
 
 
 def test_what_a_cancelled_batch_releases_is_cancelled(tables) -> None:

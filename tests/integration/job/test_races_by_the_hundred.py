@@ -15,7 +15,9 @@ from tweezer.database.timestamps import now_micros
 from tweezer.job.outcomes import Outcome
 from tweezer.job.store import additions, endings, enqueue, forgetting, intents, leases, progress
 from tweezer.job.store.endings import Ended, Ending
+from tweezer.job.store.enqueue import Addition, BatchClosed
 from tweezer.job.store.intents import Intent
+from tweezer.rpc.errors import Unavailable
 
 pytestmark = pytest.mark.slow
 
@@ -142,30 +144,98 @@ async def test_expiries_against_renewals(tables, two) -> None:
     assert counted(tables) == [{"DONE": 1}] * ROUNDS
 
 
-@pytest.mark.parametrize("wish", [{"cancelled": True}, {"open": False}, {"paused": True}])
-async def test_additions_against_changes_of_mind(tables, two, wish) -> None:
-    """Jobs are added while the batch is closed, cancelled or paused: the newest intent holds."""
+ENDS = [{"cancelled": True}, {"cancelled": False}]
+
+
+async def test_additions_against_pauses(tables, two) -> None:
+    """Jobs are added while the batch is paused: the newest intent holds."""
     one, other = two
     for _ in range(ROUNDS):
-        first = tables.enqueue(tables.addition(1))
+        first = tables.add(1)
         batch_id = first.batch.id
-        tables.intend(batch_id, 1, first.id, open=True)
         second = tables.addition(2, batch_id=batch_id, first_order=1)
         both = (first.id, second.id)
         await at_once(
             lambda s=second: one.write(lambda c: enqueue.store(c, s, now_micros)),
-            lambda b=batch_id, n=first.id: apply(other, b, 2, n, **wish),
+            lambda b=batch_id: apply(other, b, 2, paused=True, open=True),
         )
-        # The call that added them was committed before the change of mind, or else after it.
         await at_once(
-            lambda b=batch_id, n=both: apply(one, b, 3, *n, **wish),
+            lambda b=batch_id, n=both: apply(one, b, 3, *n, paused=True, open=True),
             lambda s=second: other.write(lambda c: enqueue.store(c, s, now_micros)),
-            lambda b=batch_id: apply(other, b, 2, **wish),
+            lambda b=batch_id: apply(other, b, 2, paused=True, open=True),
         )
-    finished = {"CANCELED": 3} if wish.get("cancelled") else {"PENDING": 3}
+    assert counted(tables) == [{"PENDING": 3}] * ROUNDS
+    assert await take(one, 10 * ROUNDS) == []
+
+
+@pytest.mark.parametrize("wish", ENDS)
+async def test_additions_in_time_against_the_end_of_their_batch(tables, two, wish) -> None:
+    """What was committed before the batch was closed is kept, in whatever order it is told."""
+    one, other = two
+    for _ in range(ROUNDS):
+        first = tables.add(1)
+        batch_id = first.batch.id
+        second = tables.enqueue(tables.addition(2, batch_id=batch_id, first_order=1))
+        both = (first.id, second.id)
+        await at_once(
+            lambda b=batch_id, n=both: apply(one, b, 2, *n, open=True),
+            lambda s=second: other.write(lambda c: enqueue.store(c, s, now_micros)),
+            lambda b=batch_id, n=both: apply(other, b, 3, *n, **wish),
+        )
+    finished = {"CANCELED": 3} if wish["cancelled"] else {"PENDING": 3}
     assert counted(tables) == [finished] * ROUNDS
-    leased = len(await take(one, 10 * ROUNDS))
-    assert leased == (3 * ROUNDS if wish == {"open": False} else 0)
+    assert len(await take(one, 10 * ROUNDS)) == (0 if wish["cancelled"] else 3 * ROUNDS)
+
+
+@pytest.mark.parametrize("wish", ENDS)
+async def test_additions_too_late_against_the_end_of_their_batch(tables, two, wish) -> None:
+    """What the intent that closes a batch does not name is refused, or asked about at once."""
+    one, other = two
+
+    async def store(addition: Addition) -> bool:
+        try:
+            await one.write(lambda c: enqueue.store(c, addition, now_micros))
+        except BatchClosed:
+            return False
+        return True
+
+    for _ in range(ROUNDS):
+        first = tables.add(1)
+        late = tables.addition(2, batch_id=first.batch.id, first_order=1, check_at=FUTURE)
+        stored, applied = await at_once(
+            lambda a=late: store(a),
+            lambda b=first.batch.id, n=first.id: apply(other, b, 2, n, **wish),
+        )
+        assert applied.in_doubt == stored
+        due = tables(lambda c: additions.due(c, NOW))
+        assert due == ([late.id] if stored else [])
+        tables(lambda c, due=due: additions.drop(c, due))
+    finished = {"CANCELED": 1} if wish["cancelled"] else {"PENDING": 1}
+    assert counted(tables) == [finished] * ROUNDS
+
+
+async def test_additions_against_drops(tables, two) -> None:
+    """The batch goes with its last addition while another comes in: that is stored, or refused."""
+    one, other = two
+
+    async def store(addition: Addition) -> bool:
+        try:
+            await one.write(lambda c: enqueue.store(c, addition, now_micros))
+        except Unavailable:
+            return False
+        return True
+
+    kept = 0
+    for _ in range(ROUNDS):
+        orphan = tables.enqueue(tables.addition(1))
+        late = tables.addition(2, batch_id=orphan.batch.id, first_order=1)
+        stored, dropped = await at_once(
+            lambda a=late: store(a),
+            lambda a=orphan.id: other.write(lambda c: additions.drop(c, [a])),
+        )
+        assert dropped == 1
+        kept += stored
+    assert counted(tables) == [{"PENDING": 2}] * kept
 
 
 async def test_drops_against_releases(tables, two) -> None:

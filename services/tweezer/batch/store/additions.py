@@ -21,6 +21,8 @@ _SPANS: Final = (
     .order_by(ADDITION.c.first_order)
 )
 
+_IS_OPEN: Final = select(BATCH.c.open).where(BATCH.c.id == bindparam("of_batch"))
+
 _RESERVE: Final = (
     update(BATCH)
     .where(BATCH.c.id == bindparam("batch_id"), BATCH.c.open)
@@ -126,6 +128,12 @@ def store_addition(
     except IntegrityError:
         # It took so long that the addition was given up: its jobs are gone, or about to go.
         raise Unavailable("the jobs could not be stored in time: try again") from None
+
+
+def require_open(connection: Connection, batch_id: str) -> None:
+    """Raises NotAllowedNow when a batch takes no more jobs."""
+    if not connection.execute(_IS_OPEN, {"of_batch": batch_id}).scalar():
+        raise _closed(batch_id)
 
 
 def require_room(present: int, added: int, max_jobs: int) -> None:

@@ -26,7 +26,15 @@ def due(connection: Connection, now: int) -> list[str]:
 
 def postpone(connection: Connection, addition_ids: Sequence[str], check_at: int) -> None:
     """Puts the next question about some additions off."""
-    connection.execute(_POSTPONE, {"additions": list(addition_ids), "later": check_at})
+    connection.execute(_CHECK_AT, {"additions": list(addition_ids), "next": check_at})
+
+
+def doubt(connection: Connection, batch_ids: Sequence[str], now: int) -> bool:
+    """Has what is still held of some batches asked about now; says whether there is anything."""
+    held = list(connection.execute(_HELD_OF, {"of_batches": list(batch_ids)}).scalars())
+    if held:
+        connection.execute(_CHECK_AT, {"additions": held, "next": now})
+    return bool(held)
 
 
 def drop(connection: Connection, addition_ids: Sequence[str]) -> int:
@@ -69,10 +77,18 @@ _DUE: Final = (
     .order_by(_ADDITION.check_at)
     .limit(_ASKED_AT_ONCE)
 )
-_POSTPONE: Final = (
+_HELD_OF: Final = (
+    select(_ADDITION.id)
+    .where(
+        _ADDITION.batch_id.in_(bindparam("of_batches", expanding=True)), not_(_ADDITION.released)
+    )
+    .order_by(_ADDITION.id)  # all lock in one order
+    .with_for_update()
+)
+_CHECK_AT: Final = (
     update(QUEUED_ADDITION)
     .where(_ADDITION.id.in_(bindparam("additions", expanding=True)))
-    .values(check_at=bindparam("later"))
+    .values(check_at=bindparam("next"))
 )
 _LOCK_BATCH: Final = (
     select(QUEUED_BATCH.c.seq)

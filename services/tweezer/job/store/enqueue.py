@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, false, insert, literal_column, select
+from sqlalchemy import Connection, bindparam, false, insert, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tweezer.database.timestamps import Clock
 from tweezer.job.models import JOB, QUEUED_ADDITION, QUEUED_BATCH
-from tweezer.job.store import counts, history
+from tweezer.job.store import history
 from tweezer.lifecycle import JobStatus
+from tweezer.rpc.errors import Unavailable
 
 #: Rows handed to the driver at once: enough to be quick, few enough to stay small.
 _CHUNK: Final = 1000
@@ -24,6 +25,12 @@ _JOB_IN_SPAN: Final = (
         JOB.c.creation_order.between(bindparam("first"), bindparam("last")),
     )
     .limit(1)
+)
+_COUNT_IN: Final = (
+    update(QUEUED_BATCH)
+    .where(QUEUED_BATCH.c.id == bindparam("of_batch"))
+    .values(pending=QUEUED_BATCH.c.pending + bindparam("number"))
+    .returning(QUEUED_BATCH.c.open, QUEUED_BATCH.c.intent_version)
 )
 #: `ON CONFLICT` is the same in both databases, but SQLAlchemy keeps it in their dialects.
 _INSERT_BATCH: Final[Mapping[str, Any]] = {
@@ -90,13 +97,17 @@ class OrderTaken(Exception):
     """Another addition has jobs of the same creation order."""
 
 
+class BatchClosed(Exception):
+    """The batch takes no more jobs: this addition can never be committed."""
+
+
 def store(connection: Connection, addition: Addition, clock: Clock) -> None:
     """Stores an addition; one that is there already is left as it is."""
     if not _store_new_batch(connection, addition.batch, pending=addition.jobs_count):
         if connection.execute(_ADDITION, {"named": addition.id}).first() is not None:
             return
         _refuse_taken_orders(connection, addition)
-        counts.add_pending(connection, addition.batch.id, addition.jobs_count)
+        _count_in(connection, addition)
     connection.execute(
         _INSERT_ADDITION,
         {
@@ -149,6 +160,21 @@ def _refuse_taken_orders(connection: Connection, addition: Addition) -> None:
     span = {"of_batch": addition.batch.id, "first": addition.first_order, "last": last}
     if connection.execute(_JOB_IN_SPAN, span).first() is not None:
         raise OrderTaken
+
+
+def _count_in(connection: Connection, addition: Addition) -> None:
+    """Counts jobs of a batch that is known; from here on no intent closes it before they are there.
+
+    Raises BatchClosed when one has closed it.
+    """
+    batch = connection.execute(
+        _COUNT_IN, {"of_batch": addition.batch.id, "number": addition.jobs_count}
+    ).first()
+    if batch is None:
+        # It went with its last addition, which was never committed, since it was looked for.
+        raise Unavailable("the jobs could not be stored at this moment: try again")
+    if batch.intent_version and not batch.open:
+        raise BatchClosed
 
 
 def _row(addition: Addition, job: NewJob) -> dict[str, object]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from tweezer.database.bell import ring, ring_for
 from tweezer.database.locks import has_many_writers
 from tweezer.job.models import JOB, QUEUED_ADDITION, QUEUED_BATCH
-from tweezer.job.store import cancelling, progress, words
+from tweezer.job.store import additions, cancelling, progress, words
 from tweezer.job.store.counts import Tally
 from tweezer.job.store.progress import Progress
 from tweezer.lifecycle import FINAL_JOB_STATUSES
@@ -35,6 +35,7 @@ class Applied:
     released: bool = False  #: whether held jobs were released
     progressed: bool = False  #: whether there is something to report
     missing_additions: list[str] = field(default_factory=list)  #: named, but not stored
+    in_doubt: bool = False  #: whether BatchService must be asked about additions now
     stopping: list[str] = field(default_factory=list)  #: leases whose work must stop
     progress: list[Progress] = field(default_factory=list)  #: of the batches, after it
 
@@ -47,6 +48,7 @@ class _Changes:
     ready: list[dict[str, Any]] = field(default_factory=list)  #: of batches paused or resumed
     releases: list[dict[str, Any]] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
 
 
 def apply(connection: Connection, intents: Sequence[Intent], now: int) -> Applied:
@@ -56,10 +58,15 @@ def apply(connection: Connection, intents: Sequence[Intent], now: int) -> Applie
     if has_many_writers(connection):
         _lock_jobs(connection, newest)
     batches = {row.id: row for row in connection.execute(_BATCHES, {"of_batches": list(newest)})}
-    additions = _additions(connection, newest.values())
+    stored = _additions(connection, newest.values())
     for batch_id, intent in newest.items():
-        _apply(intent, batches.get(batch_id), additions, applied, changes)
+        _apply(intent, batches.get(batch_id), stored, applied, changes)
     _write(connection, changes)
+    if changes.closed:
+        # BatchService commits no addition to a batch that is closed, and the intent that closes it
+        # names all that were committed before. What is held now is left of interrupted calls, and
+        # a list would show it as waiting in a batch that has ended.
+        applied.in_doubt = additions.doubt(connection, changes.closed, now)
     for batch_id in sorted(changes.cancelled):
         in_batch = (JOB.c.batch_id == batch_id,)
         applied.stopping += cancelling.cancel(connection, in_batch, tally, now)
@@ -130,6 +137,8 @@ def _apply(
         changes.ready.append({"of_batch": intent.batch_id, "is_ready": batch.paused})
     released = _release(intent, additions, applied, changes)
     applied.released |= released
+    if not intent.open:
+        changes.closed.append(intent.batch_id)
     if intent.cancelled:
         changes.cancelled.append(intent.batch_id)
     elif not intent.paused:

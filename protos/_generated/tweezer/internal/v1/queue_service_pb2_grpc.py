@@ -68,7 +68,8 @@ class QueueServiceServicer:
 
     def EnqueueJobs(self, request, context):
         """Stores the jobs of one addition, held: they cannot be leased until an intent releases them.
-        The same addition may be sent again.
+        The same addition may be sent again. FAILED_PRECONDITION when an intent has closed the batch: no
+        other addition to it can be committed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

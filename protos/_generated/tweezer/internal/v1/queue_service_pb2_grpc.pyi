@@ -18,7 +18,8 @@ class QueueServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     EnqueueJobs: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.EnqueueJobsRequest, _queue_service_pb2.EnqueueJobsResponse]
     """Stores the jobs of one addition, held: they cannot be leased until an intent releases them.
-    The same addition may be sent again.
+    The same addition may be sent again. FAILED_PRECONDITION when an intent has closed the batch: no
+    other addition to it can be committed.
     """
     ApplyIntents: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ApplyIntentsRequest, _queue_service_pb2.ApplyIntentsResponse]
     """Applies the newest intents of some batches. An intent that is not newer changes nothing."""
@@ -41,7 +42,8 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_queue_service_pb2.EnqueueJobsRequest, _abc.Awaitable[_queue_service_pb2.EnqueueJobsResponse]],
     ) -> _abc.Awaitable[_queue_service_pb2.EnqueueJobsResponse]:
         """Stores the jobs of one addition, held: they cannot be leased until an intent releases them.
-        The same addition may be sent again.
+        The same addition may be sent again. FAILED_PRECONDITION when an intent has closed the batch: no
+        other addition to it can be committed.
         """
 
     @_abc_1.abstractmethod
