@@ -20,7 +20,7 @@ StartStack = Callable[..., Any]
 
 
 def ring(atoms: int, duration: int) -> str:
-    """Any number of atoms on a circle; fourteen of them take minutes."""
+    """Any number of atoms on a circle; fourteen of them take many seconds."""
     angles = [2 * math.pi * i / atoms for i in range(atoms)]
     radius = 3 / math.sin(math.pi / atoms)
     places = [(radius * math.cos(angle), radius * math.sin(angle)) for angle in angles]
@@ -106,7 +106,7 @@ def test_a_lost_worker_costs_one_attempt(
     cluster: OneNodeSlurm, start_stack: StartStack, wait_until: WaitUntil
 ) -> None:
     stack = start_stack(TWEEZER_SLURM_WORKER=json.dumps({"memory_mib": 1024, "max_workers": 1}))
-    batch = Batch(stack, ring(12, 2000), 1)
+    batch = Batch(stack, ring(14, 3000), 1)
     wait_until(batch.begun, "the job")
     [lost] = cluster.jobs()
     cluster.command("scancel", lost)
@@ -157,7 +157,7 @@ def test_workers_of_a_killed_service_end_by_themselves(
     cluster: OneNodeSlurm, start_stack: StartStack, wait_until: WaitUntil
 ) -> None:
     stack = start_stack(TWEEZER_LEASE_DURATION_S="5", TWEEZER_LEASE_RENEWAL_S="0.5")
-    batch = Batch(stack, ring(12, 2000), 1)
+    batch = Batch(stack, ring(14, 3000), 1)
     wait_until(batch.begun, "the job")
     before = set(cluster.jobs())
     os.kill(stack.execution_service(), signal.SIGKILL)
