@@ -15,12 +15,10 @@ import pytest
 from pasqal_cloud import PasqalCloudConnection
 from pasqal_cloud.endpoints import Endpoints, TokenProviderConf
 from pasqal_cloud.pasqal_cloud_client import PasqalCloudClient
+from patience import PATIENCE
 
 BIN = Path(sys.executable).parent
 TWEEZER = str(BIN / "tweezer")
-
-#: How long anything may take that ends by itself, in seconds.
-PATIENCE = 120
 
 
 class Stack:

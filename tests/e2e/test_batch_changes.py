@@ -1,9 +1,7 @@
 """What the public client can do to batches and jobs after it has made them."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from pasqal_cloud import PasqalCloudConnection, RemoteEmuFreeBackend
@@ -19,12 +17,10 @@ from pasqal_cloud.utils.filters import (
     CancelJobFilters,
     RebatchFilters,
 )
+from patience import until
 from pulser import Pulse, Register, Sequence
 from pulser.devices import MockDevice
 from pulser.waveforms import RampWaveform
-
-#: How long anything may take that ends by itself, in seconds.
-PATIENCE = 60
 
 
 def pair() -> Sequence:
@@ -46,13 +42,6 @@ def long_run() -> str:
     sequence.add(sweep, "rydberg")
     sequence.measure("ground-rydberg")
     return sequence.to_abstract_repr()
-
-
-def until(reached: Any) -> None:
-    """Asks again and again until the answer is yes; fails after PATIENCE."""
-    deadline = time.monotonic() + PATIENCE
-    while not reached():
-        assert time.monotonic() < deadline, "it never came to that"
 
 
 @pytest.fixture

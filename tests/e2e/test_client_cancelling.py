@@ -3,7 +3,6 @@
 import os
 import select
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,14 +10,12 @@ from typing import Any
 
 import pytest
 from pasqal_cloud.pasqal_cloud_client import PasqalCloudClient
+from patience import PATIENCE, until
 from pulser import Pulse, Register, Sequence
 from pulser.devices import MockDevice
 from pulser.waveforms import RampWaveform
 
 pytestmark = pytest.mark.slow
-
-#: How long anything may take that ends by itself, in seconds.
-PATIENCE = 120
 
 #: CPU time that no job takes but the long one, in clock ticks of the kernel.
 BUSY = 2 * os.sysconf("SC_CLK_TCK")
@@ -44,13 +41,6 @@ def sweep(atoms: int, duration: int) -> str:
 #: Minutes of work, none of which is to be done.
 LONG = sweep(atoms=14, duration=40_000)
 SHORT = sweep(atoms=2, duration=100)
-
-
-def until(reached: Callable[[], bool]) -> None:
-    """Asks again and again until the answer is yes; fails after PATIENCE."""
-    deadline = time.monotonic() + PATIENCE
-    while not reached():
-        assert time.monotonic() < deadline, "it never came to that"
 
 
 def worker_that_works(stack: Any, still: Callable[[], bool]) -> int:

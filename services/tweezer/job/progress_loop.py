@@ -48,8 +48,32 @@ class ProgressLoop:
             await self._changed.wait()
             self._changed.clear()
             far = await self.report()
-            # Not a wait for anything: it bounds how often busy batches are reported.
-            await asyncio.sleep(self._interval_s * (_FAR_FROM_THE_END if far else 1))
+            await self._pause(self._interval_s * (_FAR_FROM_THE_END if far else 1))
+
+    async def _pause(self, most_s: float) -> None:
+        """Lets changes gather, so as not to report each step of busy batches.
+
+        The end of a batch is reported at once: who has seen its last job done asks for it next.
+        """
+        until = asyncio.get_running_loop().time() + most_s
+        gathered = False
+        while await self._changes_before(until):
+            gathered = True
+            if await self._database.read(progress.any_end_unreported):
+                break
+        if gathered:
+            self._changed.set()
+
+    async def _changes_before(self, until: float) -> bool:
+        if asyncio.get_running_loop().time() >= until:
+            return False
+        try:
+            async with asyncio.timeout_at(until):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        self._changed.clear()
+        return True
 
     async def report(self) -> bool:
         """Reports everything that is not acknowledged, trying until BatchService takes it.

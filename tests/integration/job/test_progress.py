@@ -104,6 +104,26 @@ async def test_changes_in_between_are_merged(tables, database, batch_server, run
     assert report.job_counts.running == 50
 
 
+async def test_changes_may_wait_for_each_other_but_not_the_end_of_a_batch(
+    run_jobs, batch_side
+) -> None:
+    async with run_jobs(progress_interval_s=3600) as process:
+        short, long = await process.add(2), await process.add(3)
+        leases = {lease.job_id: lease.token for lease in await process.lease(4)}
+        await process.finish(leases[long.jobs[0].id], result=b"{}")
+        for job in short.jobs:
+            await process.finish(leases[job.id], result=b"{}")
+        await batch_side.until(lambda s: short.batch.id in s.progress)
+        assert batch_side.progress[short.batch.id].job_counts == batch_pb2.JobCounts(done=2)
+        counts = batch_pb2.JobCounts(pending=1, running=1, done=1)
+        assert batch_side.progress[long.batch.id].job_counts == counts
+        await process.intend(long.batch.id, 2, cancelled=True)
+        await process.finish(leases[long.jobs[1].id], failure="x")
+        await batch_side.until(lambda s: s.progress[long.batch.id].job_counts != counts)
+        assert not batch_side.progress[long.batch.id].job_counts.running
+    assert batch_side.reports == 2
+
+
 async def test_many_batches_are_reported_in_parts(
     tables, database, batch_server, process, monkeypatch
 ) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, not_, select, update
 
-from tweezer.job.conditions import unacknowledged
+from tweezer.job.conditions import has_unfinished, unacknowledged
 from tweezer.job.models import QUEUED_BATCH
 from tweezer.lifecycle import JobCounts, JobStatus
 
@@ -27,6 +27,11 @@ def unreported(connection: Connection, behind: int, limit: int) -> list[Progress
     """Returns progress that is not acknowledged, of batches with numbers above `behind`."""
     rows = connection.execute(_UNREPORTED, {"behind": behind, "at_most": limit})
     return [_progress(row) for row in rows]
+
+
+def any_end_unreported(connection: Connection) -> bool:
+    """Says whether there is progress to report of a batch that has no unfinished jobs."""
+    return connection.execute(_AN_END).first() is not None
 
 
 def of_batches(connection: Connection, batch_ids: Sequence[str]) -> list[Progress]:
@@ -69,6 +74,11 @@ _UNREPORTED: Final = (
     _PROGRESS.where(unacknowledged(QUEUED_BATCH), QUEUED_BATCH.c.seq > bindparam("behind"))
     .order_by(QUEUED_BATCH.c.seq)
     .limit(bindparam("at_most"))
+)
+_AN_END: Final = (
+    select(QUEUED_BATCH.c.seq)
+    .where(unacknowledged(QUEUED_BATCH), not_(has_unfinished(QUEUED_BATCH)))
+    .limit(1)
 )
 _ACKNOWLEDGE: Final = (
     update(QUEUED_BATCH)
