@@ -69,9 +69,6 @@ _MOST_VALUES: Final = 100
 class AuditTrail(grpc.aio.ServerInterceptor):
     """Records the calls of the table, next to their handlers: inside the guard."""
 
-    def __init__(self) -> None:
-        self._wrapped: dict[str, tuple[Any, Any]] = {}
-
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
@@ -83,15 +80,11 @@ class AuditTrail(grpc.aio.ServerInterceptor):
         audited = AUDITED.get(method)
         if handler is None or audited is None:
             return handler
-        known, wrapped = self._wrapped.get(method, (None, None))
-        if known is not handler:
-            wrapped = grpc.unary_unary_rpc_method_handler(
-                _recording(audited, handler.unary_unary),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
-            self._wrapped[method] = handler, wrapped
-        return wrapped
+        return grpc.unary_unary_rpc_method_handler(
+            _recording(audited, handler.unary_unary),
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
 
 
 def _recording(audited: Audited, handle: Any) -> Any:

@@ -18,6 +18,7 @@ from tweezer.rpc.buckets import Buckets
 from tweezer.rpc.call_limits import CallLimits
 from tweezer.rpc.call_record import CallRecord
 from tweezer.rpc.credentials import client_port_credentials, internal_port_credentials
+from tweezer.rpc.generic_server import GenericServer
 from tweezer.rpc.guard import CallGuard
 from tweezer.rpc.health import Check, HealthLoop
 from tweezer.rpc.internal_callers import ByCertificate, ByKey, InternalCallers
@@ -44,7 +45,7 @@ def build_server(
         _internal_callers(settings),
         Buckets(settings.user_calls_per_s, settings.user_calls_burst),
     )
-    return grpc.aio.server(
+    server = grpc.aio.server(
         # The first one is outermost.
         interceptors=[
             CallRecord(telemetry or Telemetry()),
@@ -61,6 +62,7 @@ def build_server(
             *_connection_life(settings),
         ],
     )
+    return GenericServer(server)
 
 
 def _connection_life(settings: RpcSettings) -> list[tuple[str, int]]:

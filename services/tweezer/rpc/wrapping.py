@@ -15,8 +15,8 @@ class Wrapping(grpc.aio.ServerInterceptor, ABC):
     """Runs every handler inside `around`."""
 
     def __init__(self) -> None:
-        # Handlers are the same at each call, and so are these; by method.
-        self._wrapped: dict[str, tuple[Any, Any]] = {}
+        # By method. Its handler is the same at each call, so that nobody need be asked again.
+        self._wrapped: dict[str, Any] = {}
 
     @abstractmethod
     def around(self, method: str, context: Context) -> AbstractAsyncContextManager[None]:
@@ -28,14 +28,13 @@ class Wrapping(grpc.aio.ServerInterceptor, ABC):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         """Wraps the handler of a call."""
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
         method = handler_call_details.method
-        known, wrapped = self._wrapped.get(method, (None, None))
-        if known is not handler:
-            wrapped = self._wrap(method, handler)
-            self._wrapped[method] = handler, wrapped
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None
+            wrapped = self._wrapped[method] = self._wrap(method, handler)
         return wrapped
 
     def _wrap(self, method: str, handler: Any) -> Any:
