@@ -5,7 +5,7 @@ from typing import Final
 from tweezer.batch.conversion import batch_to_message
 from tweezer.batch.identifiers import canonical_uuid, job_ids
 from tweezer.batch.store.additions import spans_of
-from tweezer.batch.store.reads import find_batch, find_batch_and_sequence
+from tweezer.batch.store.reads import WholeBatch, find_batch, find_whole_batch
 from tweezer.batch.store.rows import BatchRow
 from tweezer.database.database import Database
 from tweezer.rpc.errors import NotFound
@@ -28,17 +28,24 @@ class VisibleBatches:
 
     async def find_with_sequence(self, batch_id: str) -> tuple[BatchRow, str | None]:
         """Returns a batch and the sequence that its jobs share, or raises NotFound."""
-        found = await self._database.read(lambda c: find_batch_and_sequence(c, batch_id))
-        row, sequence = found or (None, None)
-        return visible(row, batch_id), sequence
+        found = await self._find_whole(batch_id)
+        return found.row, found.sequence
 
     async def message(self, batch_id: str) -> Batch:
         """Returns all that is shown of a single batch, or raises NotFound."""
-        row, sequence = await self.find_with_sequence(batch_id)
+        row, sequence, next_order = await self._find_whole(batch_id)
+        if next_order == row.jobs_count:  # the orders have no gap
+            return batch_to_message(row, sequence, job_ids(batch_id, 0, next_order))
         spans = await self._database.read(lambda c: spans_of(c, batch_id))
         # Of what was added between the two reads the counts say nothing yet.
         ids = [i for span in spans for i in job_ids(batch_id, span.first_order, span.jobs_count)]
         return batch_to_message(row, sequence, ids[: row.jobs_count])
+
+    async def _find_whole(self, batch_id: str) -> WholeBatch:
+        found = await self._database.read(lambda c: find_whole_batch(c, batch_id))
+        visible(None if found is None else found.row, batch_id)
+        assert found is not None
+        return found
 
 
 def canonical_batch_id(text: str) -> str:

@@ -59,15 +59,14 @@ def trouble_told() -> Iterator[None]:
     """
     try:
         yield
-    except (exc.DBAPIError, exc.TimeoutError) as error:
+    except (exc.DBAPIError, exc.TimeoutError, sqlite3.Error) as error:
         if isinstance(error, exc.DataError) and "NUL" in str(error.orig):
             # PostgreSQL stores no such text, and nothing that is stored has it.
             raise InvalidInput("request", "must not contain the character U+0000") from None
         sentence = trouble(error)
         if sentence is None:
             raise
-        cause = error.orig if isinstance(error, exc.DBAPIError) else error
-        log.error(sentence, cause=str(cause))
+        log.error(sentence, cause=str(_said_by_driver(error)))
         raise DatabaseUnavailable(sentence) from error
 
 
@@ -75,13 +74,18 @@ def trouble(error: Exception) -> str | None:
     """Returns what is the matter with the database, or None when the matter is another."""
     if isinstance(error, exc.TimeoutError):
         return _AWAY  # no connection became free in time
-    if not isinstance(error, exc.DBAPIError):
-        return None
-    code = getattr(error.orig, "sqlite_errorcode", None)
+    told = _said_by_driver(error)
+    code = getattr(told, "sqlite_errorcode", None)
     if code is not None:
         return _OF_SQLITE.get(code & 0xFF)  # the rest of it are details
-    state = getattr(error.orig, "sqlstate", None)
+    state = getattr(told, "sqlstate", None)
     if state is not None:
         return next((text for head, text in _OF_POSTGRES.items() if state.startswith(head)), None)
+    if not isinstance(error, exc.DBAPIError):
+        return None
     lost = error.connection_invalidated or isinstance(error, exc.OperationalError)
     return _AWAY if lost else None
+
+
+def _said_by_driver(error: Exception) -> BaseException | None:
+    return error.orig if isinstance(error, exc.DBAPIError) else error

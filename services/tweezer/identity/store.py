@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
+from tweezer.database.row_read import RowRead
 from tweezer.identity.models import MEMBERSHIP, PROJECT, USER, QueuePriority, Role
 from tweezer.rpc.errors import AlreadyExists, NotFound
 
@@ -13,7 +14,9 @@ from tweezer.rpc.errors import AlreadyExists, NotFound
 NO_PASSWORD: Final = "!"
 
 # Asked for each new batch, so it is not made anew each time.
-_QUEUE_PRIORITY: Final = select(PROJECT.c.queue_priority).where(PROJECT.c.id == bindparam("id"))
+_QUEUE_PRIORITY: Final = RowRead(
+    select(PROJECT.c.queue_priority).where(PROJECT.c.id == bindparam("id"))
+)
 
 
 class Login(NamedTuple):
@@ -157,5 +160,5 @@ def is_operator(connection: Connection, user_id: str) -> bool:
 
 def queue_priority_of(connection: Connection, project_id: str) -> QueuePriority:
     """Returns the queue of a project's batches; MEDIUM for one that another issuer knows."""
-    row = connection.execute(_QUEUE_PRIORITY, {"id": project_id}).first()
+    row = _QUEUE_PRIORITY.first(connection, id=project_id)
     return QueuePriority.MEDIUM if row is None else QueuePriority(row[0])

@@ -236,7 +236,7 @@ CLEAN_UP = {
         {"of_user": "u", "name": "x", "now": 1},
         {"sqlite_autoindex_request_1"},
     ),
-    "load": (loads._LOAD, {"of_project": PROJECT}, {"sqlite_autoindex_project_load_1"}),
+    "load": (loads._LOAD.query, {"of_project": PROJECT}, {"sqlite_autoindex_project_load_1"}),
     "change of a load": (
         loads._CHANGE,
         {

@@ -131,7 +131,7 @@ def test_the_count_reads_an_index_only(connection):
 @pytest.mark.parametrize(
     ("query", "parameters", "table"),
     [
-        (reads._BATCH, {"id": "x"}, "batch"),
+        (reads._BATCH.query, {"id": "x"}, "batch"),
         (state._LOCK, {"ids": ["x"]}, "batch"),
         (programs._FIND, {"hash": "x"}, "program"),
     ],
@@ -142,7 +142,7 @@ def test_single_rows_are_found_by_index(connection, query, parameters, table):
 
 
 def test_a_batch_and_its_sequence_are_found_by_index(connection):
-    steps = plan(connection, reads._BATCH_AND_SEQUENCE, id="x")
+    steps = plan(connection, reads._WHOLE_BATCH.query, id="x")
     assert [step.split(" USING ")[0] for step in steps[:2]] == [
         "SEARCH batch",
         "SEARCH program",

@@ -185,7 +185,7 @@ def test_the_batch_service_goes_on_with_what_it_finds(upgraded) -> None:
         assert total == len(rows) == 6
         by_status = {row.status: row for row in rows}
         assert {"DONE", "CANCELED", "RUNNING", "PAUSED", "PENDING"} == by_status.keys()
-        found = reads.find_batch_and_sequence(connection, by_status["DONE"].id)
+        found = reads.find_whole_batch(connection, by_status["DONE"].id)
         assert found is not None
         assert '"omega"' in (found[1] or "")
         assert json.loads(found[0].tags) == ["scan", 'it\'s "quoted" ünï']

@@ -111,14 +111,14 @@ def test_jobs_of_exclusive_devices_are_leased_by_their_keys(plans, tables) -> No
 
 
 def test_polling_a_status_is_one_look_up(plans) -> None:
-    (plan,) = plans(lambda c: reads.status(c, "x"))
+    (plan,) = plans(lambda c: c.execute(reads._STATUS.query, {"named": "x"}))
     (line,) = plan
     assert line.startswith("SEARCH job USING INDEX")
     assert line.endswith("(id=?)")
 
 
 def test_a_job_is_two_look_ups(plans) -> None:
-    (plan,) = plans(lambda c: reads.job(c, "x"))
+    (plan,) = plans(lambda c: c.execute(reads._JOB.query, {"named": "x"}))
     assert [line.rsplit(" ", 1)[1] for line in plan] == ["(id=?)", "(id=?)"]
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tweezer.batch.limits import Limits
 from tweezer.batch.models import PROJECT_LOAD
+from tweezer.database.row_read import RowRead
 from tweezer.rpc.errors import TooMuch
 
 
@@ -21,7 +22,9 @@ class Load(NamedTuple):
 
 _COLUMNS: Final = tuple(PROJECT_LOAD.c[name] for name in Load._fields)
 
-_LOAD: Final = select(*_COLUMNS).where(PROJECT_LOAD.c.project_id == bindparam("of_project"))
+_LOAD: Final = RowRead(
+    select(*_COLUMNS).where(PROJECT_LOAD.c.project_id == bindparam("of_project"))
+)
 
 
 def _add(kind: Any) -> Any:
@@ -51,7 +54,7 @@ def require_capacity(
 
     `add_load` then decides.
     """
-    present = Load(*connection.execute(_LOAD, {"of_project": project_id}).first() or ())
+    present = Load(*_LOAD.first(connection, of_project=project_id) or ())
     _check(project_id, present.batches + batches, present.unfinished_jobs + jobs, limits)
     return present
 

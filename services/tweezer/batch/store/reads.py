@@ -1,17 +1,18 @@
 """Reads of batches."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
 
 from tweezer.batch.models import BATCH, PROGRAM, PROJECT_LOAD
 from tweezer.batch.store.rows import BATCH_COLUMNS, BatchRow
+from tweezer.database.row_read import RowRead
 
-_BATCH: Final = select(*BATCH_COLUMNS).where(BATCH.c.id == bindparam("id"))
+_BATCH: Final = RowRead(select(*BATCH_COLUMNS).where(BATCH.c.id == bindparam("id")))
 
-_BATCH_AND_SEQUENCE: Final = (
-    select(*BATCH_COLUMNS, PROGRAM.c.sequence)
+_WHOLE_BATCH: Final = RowRead(
+    select(*BATCH_COLUMNS, PROGRAM.c.sequence, BATCH.c.next_order)
     .outerjoin(PROGRAM, PROGRAM.c.hash == BATCH.c.program_hash)
     .where(BATCH.c.id == bindparam("id"))
 )
@@ -34,18 +35,29 @@ _MEAN_WAIT: Final = select(func.avg(BATCH.c.start_at - BATCH.c.created_at)).wher
 )
 
 
+class WholeBatch(NamedTuple):
+    """A batch and what it has beside what lists show of it."""
+
+    row: BatchRow
+    sequence: str | None
+    """The sequence that its jobs share."""
+    next_order: int
+    """The creation order of the job that is added next."""
+
+
 def find_batch(connection: Connection, batch_id: str) -> BatchRow | None:
     """Returns a batch without its sequence."""
-    row = connection.execute(_BATCH, {"id": batch_id}).first()
+    row = _BATCH.first(connection, id=batch_id)
     return None if row is None else BatchRow(*row)
 
 
-def find_batch_and_sequence(
-    connection: Connection, batch_id: str
-) -> tuple[BatchRow, str | None] | None:
-    """Returns a batch and the sequence that its jobs share."""
-    row = connection.execute(_BATCH_AND_SEQUENCE, {"id": batch_id}).first()
-    return None if row is None else (BatchRow(*row[:-1]), row[-1])
+def find_whole_batch(connection: Connection, batch_id: str) -> WholeBatch | None:
+    """Returns a batch with its sequence."""
+    found = _WHOLE_BATCH.first(connection, id=batch_id)
+    if found is None:
+        return None
+    *row, sequence, next_order = found
+    return WholeBatch(BatchRow(*row), sequence, next_order)
 
 
 def find_batches_and_sequences(

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, select, union_all
 
+from tweezer.database.row_read import RowRead
 from tweezer.job.filters import Condition, Selection
 from tweezer.job.models import JOB, QUEUED_BATCH
 from tweezer.job.paging import Page
@@ -68,7 +69,7 @@ class ResultPlace:
 
 def job(connection: Connection, job_id: str) -> StoredJob | None:
     """Returns a job."""
-    row = connection.execute(_JOB, {"named": job_id}).first()
+    row = _JOB.first(connection, named=job_id)
     if row is None:
         return None
     project_id, variables_json, own_program, batch_program, *columns = row
@@ -77,13 +78,13 @@ def job(connection: Connection, job_id: str) -> StoredJob | None:
 
 def status(connection: Connection, job_id: str) -> tuple[str, str] | None:
     """Returns the project and the status of a job."""
-    row = connection.execute(_STATUS, {"named": job_id}).first()
+    row = _STATUS.first(connection, named=job_id)
     return None if row is None else (row[0], row[1])
 
 
 def result_place(connection: Connection, job_id: str) -> ResultPlace | None:
     """Returns where the result of a job is."""
-    row = connection.execute(_RESULT_PLACE, {"named": job_id}).first()
+    row = _RESULT_PLACE.first(connection, named=job_id)
     return None if row is None else ResultPlace(row[0], row[1], removed=row[2] is not None)
 
 
@@ -153,7 +154,7 @@ def _head(branch: Sequence[Condition], page: Page, *columns: ColumnElement[Any])
     return select(*columns).where(*branch).order_by(*order).correlate(None)
 
 
-_JOB: Final = (
+_JOB: Final = RowRead(
     select(
         JOB.c.project_id,
         JOB.c.variables_json,
@@ -164,7 +165,9 @@ _JOB: Final = (
     .join_from(JOB, QUEUED_BATCH, JOB.c.batch_id == QUEUED_BATCH.c.id)
     .where(JOB.c.id == bindparam("named"))
 )
-_STATUS: Final = select(JOB.c.project_id, JOB.c.status).where(JOB.c.id == bindparam("named"))
+_STATUS: Final = RowRead(
+    select(JOB.c.project_id, JOB.c.status).where(JOB.c.id == bindparam("named"))
+)
 _JOBS: Final = select(*JOB_COLUMNS).where(JOB.c.id.in_(bindparam("named", expanding=True)))
 _JOBS_IN_BATCH: Final = select(JOB.c.id).where(
     JOB.c.batch_id.concat("") == bindparam("of_batch"),
@@ -173,6 +176,8 @@ _JOBS_IN_BATCH: Final = select(JOB.c.id).where(
 _BATCH_PROJECT: Final = select(QUEUED_BATCH.c.project_id).where(
     QUEUED_BATCH.c.id == bindparam("named")
 )
-_RESULT_PLACE: Final = select(JOB.c.project_id, JOB.c.result_key, JOB.c.result_removed_at).where(
-    JOB.c.id == bindparam("named")
+_RESULT_PLACE: Final = RowRead(
+    select(JOB.c.project_id, JOB.c.result_key, JOB.c.result_removed_at).where(
+        JOB.c.id == bindparam("named")
+    )
 )

@@ -7,11 +7,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from tweezer.database.row_read import RowRead
 from tweezer.job.bookkeeping import PROJECT_STORAGE
 
 _BYTES: Final = PROJECT_STORAGE.c.result_bytes
 
-_USED: Final = select(_BYTES).where(PROJECT_STORAGE.c.project_id == bindparam("of_project"))
+_USED: Final = RowRead(
+    select(_BYTES).where(PROJECT_STORAGE.c.project_id == bindparam("of_project"))
+)
 
 
 def _add(kind: Any) -> Any:
@@ -27,8 +30,8 @@ _ADD: Final[Mapping[str, Any]] = {kind.dialect().name: _add(kind) for kind in (s
 
 def result_bytes(connection: Connection, project_id: str) -> int:
     """Returns how much the results of a project take."""
-    found: int | None = connection.execute(_USED, {"of_project": project_id}).scalar_one_or_none()
-    return found or 0
+    found = _USED.first(connection, of_project=project_id)
+    return 0 if found is None else found[0]
 
 
 def count(connection: Connection, stored: Iterable[tuple[str, int]]) -> None:
