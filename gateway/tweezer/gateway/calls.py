@@ -52,10 +52,13 @@ async def call(
 
 def seconds_left(request: Request) -> float:
     """Returns what is left of the time for a request; it runs from the first call."""
-    now = asyncio.get_running_loop().time()
-    if not hasattr(request.state, "deadline"):
-        request.state.deadline = now + backend_of(request).settings.gateway_call_deadline
-    return max(0.0, cast(float, request.state.deadline) - now)
+    now, state = asyncio.get_running_loop().time(), request.scope["state"]
+    deadline: float | None = state.get("deadline")
+    if deadline is None:
+        left_s = backend_of(request).settings.gateway_call_deadline
+        state["deadline"] = now + left_s
+        return left_s
+    return max(0.0, deadline - now)
 
 
 def metadata(request: Request) -> tuple[tuple[str, str], ...]:

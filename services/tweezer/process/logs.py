@@ -5,6 +5,7 @@ import sys
 
 import structlog
 
+from tweezer.process import request_ids
 from tweezer.process.audit_log import configure_audit_log
 from tweezer.process.settings import ProcessSettings
 
@@ -14,6 +15,7 @@ def configure_logging(process: str, settings: ProcessSettings) -> None:
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_request_id,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_process(process),
@@ -46,6 +48,14 @@ def configure_logging(process: str, settings: ProcessSettings) -> None:
     configure_audit_log(settings)
     for chatty in ("alembic", "httpx", "httpcore", "grpc", "asyncio"):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
+
+
+def add_request_id(
+    _: structlog.typing.WrappedLogger, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Adds to an event whose request it belongs to, if it does to any."""
+    request_id = request_ids.current()
+    return event if request_id is None else {"request_id": request_id, **event}
 
 
 def _add_process(process: str) -> structlog.typing.Processor:

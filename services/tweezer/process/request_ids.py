@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-from structlog.contextvars import bind_contextvars, bound_contextvars
-
 #: The name in gRPC metadata; as an HTTP header it is written X-Request-ID.
 KEY: Final = "x-request-id"
 
@@ -28,7 +26,6 @@ def accept(given: str | None) -> str:
 def bind(request_id: str) -> None:
     """Makes it the identifier of the current task and of those that it starts."""
     _current.set(request_id)
-    bind_contextvars(request_id=request_id)
 
 
 @contextmanager
@@ -36,8 +33,7 @@ def bound(request_id: str) -> Iterator[None]:
     """Makes it the identifier while the body runs."""
     before = _current.set(request_id)
     try:
-        with bound_contextvars(request_id=request_id):
-            yield
+        yield
     finally:
         _current.reset(before)
 

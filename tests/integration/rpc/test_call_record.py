@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from tweezer.process import request_ids
+from tweezer.process.logs import add_request_id
 from tweezer.process.telemetry import Telemetry
 from tweezer.process.tracing import Tracing
 from tweezer.rpc.errors import NotFound
@@ -22,11 +23,11 @@ INTERNAL = "/tweezer.internal.v1.ProgramService/GetProgram"
 
 @pytest.fixture
 def logs():
-    """The log, with what is bound to the context; `capture_logs` leaves that out."""
+    """The log, with the request that a line belongs to; `capture_logs` leaves that out."""
     captured = structlog.testing.LogCapture()
     before = structlog.get_config()
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, captured],
+        processors=[add_request_id, captured],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         cache_logger_on_first_use=False,
     )
