@@ -74,6 +74,11 @@ def _basis_and_projectors(eigenbasis: tuple[str, ...]) -> tuple[dict[Any, Any], 
     return Hamiltonian._get_basis_op_matrices(list(eigenbasis))  # type: ignore[arg-type]
 
 
+@cache
+def _no_noise() -> NoiseModel:
+    return NoiseModel()
+
+
 @lru_cache(maxsize=16)
 def _interpolated(samples: bytes, kind: str, times: bytes) -> Any:
     """Returns what QobjEvo makes of samples; in most batches, those of some channels are alike."""
@@ -142,7 +147,7 @@ class FastEmulator(QutipEmulator):
     @property
     def is_noiseless(self) -> bool:
         """Whether there is no noise at all, so that the same comes out each time."""
-        return bool(self.noise_model == NoiseModel())
+        return bool(self.noise_model == _no_noise())
 
     def run(self, *args: Any, **options: Any) -> Any:
         """Solves the Schrödinger equation, or returns the solution found before."""

@@ -56,14 +56,15 @@ _LARGE_DIMENSION: Final = 512
 
 def pays(hamiltonian: QobjEvo) -> bool:
     """Tells whether the integrator is likely to be quicker than one of Runge-Kutta."""
+    if hamiltonian.shape[0] < _LARGE_DIMENSION:
+        return False
     size, strongest = _OPERATOR * hamiltonian.num_elements, 0.0
     for part in hamiltonian.to_list():
         operator = (part[0] if isinstance(part, list) else part).data.as_scipy()
         size += operator.nnz
         if not isinstance(part, list):
             strongest += float(abs(operator).sum(axis=1).max())
-    is_large = size * max(strongest, _WEAKEST) >= _LARGE
-    return bool(is_large and hamiltonian.shape[0] >= _LARGE_DIMENSION)
+    return bool(size * max(strongest, _WEAKEST) >= _LARGE)
 
 
 def register() -> None:
