@@ -43,8 +43,9 @@ class VisibleBatches:
 
     async def _find_whole(self, batch_id: str) -> WholeBatch:
         found = await self._database.read(lambda c: find_whole_batch(c, batch_id))
-        visible(None if found is None else found.row, batch_id)
-        assert found is not None
+        if found is None:
+            raise NotFound(not_found(batch_id))
+        visible(found.row, batch_id)
         return found
 
 
