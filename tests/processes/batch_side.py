@@ -26,8 +26,16 @@ class BatchSide(ProgressServiceServicer, ProgramServiceServicer):
         self._changed = asyncio.Condition()
 
     async def until(self, holds: Callable[["BatchSide"], bool]) -> None:
+        """Waits until something holds; of what has not come in yet, nothing does."""
+
+        def holds_now() -> bool:
+            try:
+                return holds(self)
+            except KeyError:
+                return False
+
         async with self._changed:
-            await self._changed.wait_for(lambda: holds(self))
+            await self._changed.wait_for(holds_now)
 
     async def ReportProgress(
         self, request: progress_pb.ReportProgressRequest, context: Any
