@@ -398,7 +398,7 @@ def method_of(sequence: AnySequence, integrator: Integrator = "fastest", **optio
 
 def test_exponentials_are_used_where_they_are_quicker() -> None:
     close, distant = (
-        sweep(Register.rectangle(2, 5, spacing, prefix="q"), 200) for spacing in (6.0, 9.0)
+        sweep(Register.rectangle(2, 4, spacing, prefix="q"), 200) for spacing in (6.0, 7.0)
     )
     assert method_of(close) == "magnus"
     assert method_of(distant) == "vern7"

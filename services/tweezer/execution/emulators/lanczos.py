@@ -1,5 +1,6 @@
 """The exponential of a Hermitian matrix, applied to a vector by the method of Lanczos."""
 
+from math import log
 from typing import Any, Final
 
 import numpy as np
@@ -32,9 +33,10 @@ class LanczosExponential:
     def __init__(self, matrix: qutip_data.CSR, largest_basis: int) -> None:
         self._matrix, self._largest = matrix, largest_basis
         size = matrix.shape[0]
-        # QuTiP multiplies on the same memory that NumPy combines.
+        # QuTiP multiplies on the same memory that NumPy and BLAS combine.
         self._basis = np.empty((largest_basis + 1, size), dtype=np.complex128)
-        self._columns = [qutip_data.Dense(row.reshape(size, 1), copy=False) for row in self._basis]
+        self._rows = list(self._basis)
+        self._columns = [qutip_data.Dense(row.reshape(size, 1), copy=False) for row in self._rows]
         self._expected = 8  # how many vectors the last exponential took
         self.products = 0
 
@@ -48,7 +50,7 @@ class LanczosExponential:
 
     def _advance(self, vector: Vector, left: float, tolerance: float) -> tuple[Vector, float]:
         """Returns exp(-isA) times a vector, and s: `left`, or less if the basis is too small."""
-        norm = float(np.vdot(vector, vector).real) ** 0.5
+        norm: float = blas.dznrm2(vector)
         if norm == 0:
             return vector, left
         self._basis[0] = vector
@@ -60,44 +62,43 @@ class LanczosExponential:
             exhausted = self._extend(diagonal, lengths, until)
             values, vectors = _eigen(diagonal, lengths[1:-1])
             amplitudes = _exponential(values, vectors, left)
-            errors = _errors(amplitudes, lengths[1:])
-            if exhausted or errors[-1] <= allowed:
-                # The next exponential is likely to take as many.
-                self._expected = int(np.argmax(errors <= allowed)) + 1
+            error = _error(amplitudes, lengths, len(diagonal))
+            if exhausted or error <= allowed:
+                self._expected = _needed(amplitudes, lengths, allowed)
                 break
             if len(diagonal) == self._largest:
                 self._expected = self._largest
-                while errors[-1] > allowed:
+                while _error(amplitudes, lengths, self._largest) > allowed:
                     left *= _SHORTER
                     amplitudes = _exponential(values, vectors, left)
-                    errors = _errors(amplitudes, lengths[1:])
                 break
-            missing = int(np.log(errors[-1] / allowed) / 2)
+            missing = int(log(error / allowed) / 2)
             until = min(until + min(max(missing, 1), 8), self._largest)
         amplitudes *= norm / np.array(lengths[:-1])
-        return amplitudes @ self._basis[: len(diagonal)], left
+        return blas.zgemv(1, self._basis[: len(diagonal)].T, amplitudes), left
 
     def _extend(self, diagonal: list[float], lengths: list[float], until: int) -> bool:
         """Extends the basis to a number of vectors; tells whether it spans all there is.
 
         The vectors keep the lengths that they come out with, which saves a pass over each.
         """
-        basis, columns, matrix = self._basis, self._columns, self._matrix
+        rows, columns, matrix = self._rows, self._columns, self._matrix
         for last in range(len(diagonal), until):
-            vector, following, length = basis[last], basis[last + 1], lengths[last]
+            vector, following, length = rows[last], rows[last + 1], lengths[last]
             if last:
-                np.multiply(basis[last - 1], -length / lengths[last - 1], out=following)
+                np.multiply(rows[last - 1], -length / lengths[last - 1], out=following)
             else:
-                following[:] = 0
+                following.fill(0)
             _multiply_add(matrix, columns[last], 1 / length, columns[last + 1])
             self.products += 1
-            overlap = complex(np.vdot(vector, following)) / length
+            overlap: complex = blas.zdotc(vector, following) / length
             if abs(overlap.imag) > _SKEW * (1 + abs(overlap)):
                 raise ValueError("The matrix is not Hermitian.")
             diagonal.append(overlap.real)
-            blas.zaxpy(vector, following, a=-diagonal[-1] / length)
-            lengths.append(float(np.vdot(following, following).real) ** 0.5)
-            if lengths[-1] < _NOTHING:
+            blas.zaxpy(vector, following, a=-overlap.real / length)
+            length = blas.dznrm2(following)
+            lengths.append(length)
+            if length < _NOTHING:
                 return True
         return False
 
@@ -122,12 +123,21 @@ def _exponential(values: Any, vectors: Any, duration: float) -> Vector:
     return column
 
 
-def _errors(amplitudes: Vector, beside: list[float]) -> Any:
-    """Returns the error that each size of the basis has left.
+def _error(amplitudes: Vector, lengths: list[float], size: int) -> float:
+    """Returns the error that a basis of that size has left.
 
     It is what has flown out of the last vector in all: amplitudes that small have grown like that
     power of the time. They may also pass zero, so that the last two are looked at.
     """
-    flows = np.abs(amplitudes) * beside / np.arange(1, len(beside) + 1)
-    flows[1:] = np.maximum(flows[1:], flows[:-1])
-    return flows
+    flow: float = abs(amplitudes[size - 1]) * lengths[size] / size
+    return (
+        max(flow, abs(amplitudes[size - 2]) * lengths[size - 1] / (size - 1)) if size > 1 else flow
+    )
+
+
+def _needed(amplitudes: Vector, lengths: list[float], allowed: float) -> int:
+    """Returns the size of the basis that would have been enough: the next may take as many."""
+    size = len(amplitudes)
+    while size > 1 and _error(amplitudes, lengths, size - 1) <= allowed:
+        size -= 1
+    return size

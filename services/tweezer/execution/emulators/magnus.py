@@ -50,8 +50,8 @@ _EXPONENTIAL: Final = 0.5
 #: as some more. From that product on, and from that dimension, exponentials were quicker.
 _WEAKEST: Final = 400
 _OPERATOR: Final = 500
-_LARGE: Final = 8e6
-_LARGE_DIMENSION: Final = 512
+_LARGE: Final = 5e6
+_LARGE_DIMENSION: Final = 256
 
 
 def pays(hamiltonian: QobjEvo) -> bool:

@@ -1,5 +1,6 @@
 """What a Hamiltonian does over a stretch of time, as far as an integrator of order 4 sees it."""
 
+from math import ceil, floor
 from typing import Final, Self
 
 import numpy as np
@@ -8,6 +9,7 @@ from tweezer.execution.emulators.weighted_sum import Numbers, Reals, WeightedSum
 
 #: Nodes of Gauss and Legendre, exact for the cubic splines that QuTiP makes between samples.
 _NODES: Final = np.array([0.5 - 0.5 / 3**0.5, 0.5 + 0.5 / 3**0.5])
+_SHARES: Final = np.array([0.5, 0.5])
 
 
 class Stretch:
@@ -38,12 +40,15 @@ class Stretch:
     @classmethod
     def of(cls, hamiltonian: WeightedSum, start: float, end: float, cell: float) -> Self:
         """Returns a stretch of a Hamiltonian that is smooth between multiples of a time."""
-        inside = np.arange(np.ceil(start / cell), np.floor(end / cell) + 1) * cell
-        ends = np.sort(np.concatenate([[start, (start + end) / 2, end], inside]))
-        ends = ends.clip(start, end)
-        widths = np.diff(ends)
+        inside = np.arange(ceil(start / cell), floor(end / cell) + 1)
+        ends = np.empty(len(inside) + 3)
+        ends[0], ends[1], ends[2] = start, (start + end) / 2, end
+        # Rounding must not lead out of the stretch.
+        ends[3:] = np.minimum(np.maximum(inside * cell, start), end)
+        ends.sort()
+        widths = ends[1:] - ends[:-1]
         nodes = (ends[:-1, np.newaxis] + widths[:, np.newaxis] * _NODES).ravel()
-        shares = np.repeat(widths / 2, 2)
+        shares = (widths[:, np.newaxis] * _SHARES).ravel()
         return cls(nodes, shares, hamiltonian.weights(nodes), hamiltonian.norms, start, end)
 
     def halves(self) -> tuple["Stretch", "Stretch"]:
