@@ -80,7 +80,7 @@ def test_a_copy_of_a_busy_place_is_a_place_to_start_on(
 ) -> None:
     original = User(start_stack(tmp_path / "original", "--workers", "1"))
     folder, copy = original.stack.data_dir, tmp_path / "copy"
-    finished, busy = original.submit(2), original.submit(12)
+    finished, busy = original.submit(2), original.submit(30)
     original.follow(finished, is_final)
     results = {job["id"]: original.result(job["id"]) for job in original.jobs(finished)}
     answer = run_command("tweezer", "backup", str(copy), "--data-dir", str(folder))
@@ -91,7 +91,7 @@ def test_a_copy_of_a_busy_place_is_a_place_to_start_on(
     assert restored.stack.facts["password"] == original.stack.facts["password"]
     assert {id_: restored.result(id_) for id_ in results} == results
     restored.follow(busy, is_final)
-    assert [job["status"] for job in restored.jobs(busy)] == ["DONE"] * 12
+    assert [job["status"] for job in restored.jobs(busy)] == ["DONE"] * 30
     assert restored.follow(restored.submit(1), is_final)["status"] == "DONE"
     restored.leave()
 
