@@ -233,6 +233,7 @@ def test_counting_reads_an_index_alone(plans, wanted, index: str) -> None:
         additions.earliest_check,
         lambda c: additions.due(c, 1),
         lambda c: progress.unreported(c, 0, 10),
+        progress.any_end_unreported,
         lambda c: endings.expire(c, 3, 1),
         lambda c: leases.renew(c, [leases.Renewal("1.x", 1)], 2, 1),
         lambda c: endings.held_jobs(c, ["1.x", "2.y"]),
@@ -250,6 +251,7 @@ def test_counting_reads_an_index_alone(plans, wanted, index: str) -> None:
         "check",
         "due",
         "unreported",
+        "ended",
         "expired",
         "renew",
         "held",
@@ -267,6 +269,15 @@ def test_the_loops_and_the_workers_use_an_index(plans, work) -> None:
     for plan in plans(work):
         assert all("INDEX" in line or "INTEGER PRIMARY KEY" in line for line in plan)
         assert unsorted(plan)
+
+
+def test_what_is_held_of_some_batches_is_found_by_the_batches(plans) -> None:
+    (plan,) = plans(lambda c: additions.doubt(c, [BATCH, OTHER], 1))
+    # What is sorted is what is held of them.
+    assert plan == [
+        "SEARCH queued_addition USING INDEX ix_queued_addition_batch_id (batch_id=?)",
+        "USE TEMP B-TREE FOR ORDER BY",
+    ]
 
 
 def test_every_change_finds_its_rows_by_an_index(plans, tables) -> None:

@@ -62,7 +62,7 @@ def _drop(
     span = {"of_batch": batch_id, "first": first_order, "last": first_order + jobs_count - 1}
     connection.execute(_DELETE_JOBS, span)
     connection.execute(_DELETE_ADDITION, {"addition": addition_id})
-    counts.add_pending(connection, batch_id, -jobs_count)
+    counts.drop_pending(connection, batch_id, jobs_count)
     connection.execute(_DELETE_EMPTY_BATCH, {"of_batch": batch_id})
 
 

@@ -30,10 +30,10 @@ _ADD_TO_COUNTS: Final = (
         progress_version=_BATCH.progress_version + 1,
     )
 )
-_ADD_TO_PENDING: Final = (
+_TAKE_FROM_PENDING: Final = (
     update(QUEUED_BATCH)
     .where(_BATCH.id == bindparam("of_batch"))
-    .values(pending=_BATCH.pending + bindparam("number"))
+    .values(pending=_BATCH.pending - bindparam("number"))
 )
 
 
@@ -72,9 +72,9 @@ class Tally:
             )
 
 
-def add_pending(connection: Connection, batch_id: str, number: int) -> None:
-    """Counts jobs that were stored, or dropped before they were released; this is no progress."""
-    connection.execute(_ADD_TO_PENDING, {"of_batch": batch_id, "number": number})
+def drop_pending(connection: Connection, batch_id: str, number: int) -> None:
+    """Counts jobs no more that were dropped before they were released; this is no progress."""
+    connection.execute(_TAKE_FROM_PENDING, {"of_batch": batch_id, "number": number})
 
 
 def _parameters(batch_id: str, change: _Change, now: int) -> dict[str, object]:
