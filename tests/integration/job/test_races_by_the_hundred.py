@@ -63,6 +63,15 @@ def apply(database: Database, batch_id: str, version: int, *named: str, **wish: 
     return database.write(lambda c: intents.apply(c, [intent], NOW))
 
 
+async def is_stored(database: Database, addition: Addition, refusal: type[Exception]) -> bool:
+    """Stores an addition; says whether that was not refused."""
+    try:
+        await database.write(lambda c: enqueue.store(c, addition, now_micros))
+    except refusal:
+        return False
+    return True
+
+
 def counted(tables) -> list[Counter[str]]:
     """Returns the counts of every batch; they are those of its jobs."""
     jobs: dict[str, Counter[str]] = {}
@@ -192,18 +201,11 @@ async def test_additions_too_late_against_the_end_of_their_batch(tables, two, wi
     """What the intent that closes a batch does not name is refused, or asked about at once."""
     one, other = two
 
-    async def store(addition: Addition) -> bool:
-        try:
-            await one.write(lambda c: enqueue.store(c, addition, now_micros))
-        except BatchClosed:
-            return False
-        return True
-
     for _ in range(ROUNDS):
         first = tables.add(1)
         late = tables.addition(2, batch_id=first.batch.id, first_order=1, check_at=FUTURE)
         stored, applied = await at_once(
-            lambda a=late: store(a),
+            lambda a=late: is_stored(one, a, BatchClosed),
             lambda b=first.batch.id, n=first.id: apply(other, b, 2, n, **wish),
         )
         assert applied.in_doubt == stored
@@ -218,19 +220,12 @@ async def test_additions_against_drops(tables, two) -> None:
     """The batch goes with its last addition while another comes in: that is stored, or refused."""
     one, other = two
 
-    async def store(addition: Addition) -> bool:
-        try:
-            await one.write(lambda c: enqueue.store(c, addition, now_micros))
-        except Unavailable:
-            return False
-        return True
-
     kept = 0
     for _ in range(ROUNDS):
         orphan = tables.enqueue(tables.addition(1))
         late = tables.addition(2, batch_id=orphan.batch.id, first_order=1)
         stored, dropped = await at_once(
-            lambda a=late: store(a),
+            lambda a=late: is_stored(one, a, Unavailable),
             lambda a=orphan.id: other.write(lambda c: additions.drop(c, [a])),
         )
         assert dropped == 1
