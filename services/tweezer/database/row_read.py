@@ -1,4 +1,4 @@
-"""Reads of one row by its key: what clients ask for again and again while they wait."""
+"""Reads of one row by its key, of which nearly every request makes one or two."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
 """The public keys that tokens are checked with."""
 
 import math
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,14 +49,14 @@ class FileKeys:
     """Keys from a file of this machine, read again whenever it changes."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._name = path, str(path)
+        self._path = path
         self._read_state: tuple[int, int] | None = None
         self._keys: TokenKeys = {}
 
     async def keys(self, wanted: str | None) -> TokenKeys:
         """Returns the keys of the file."""
         try:
-            found = os.stat(self._name)
+            found = self._path.stat()
             state = (found.st_mtime_ns, found.st_ino)  # the file is replaced, never rewritten
             if state != self._read_state:
                 self._read_state = state
